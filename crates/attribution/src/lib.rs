@@ -1,0 +1,1 @@
+//! Proof of Attribution: influence index, suffix index, weights and proofs.

@@ -1,0 +1,1 @@
+//! The EVM chain: execution, state trie, mempool, block building and JSON-RPC.

@@ -1,0 +1,2 @@
+//! The openledger binary; wiring only.
+fn main() {}

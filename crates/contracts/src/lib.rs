@@ -1,0 +1,1 @@
+//! ABI bindings, committed bytecode and the genesis of our predeploys.

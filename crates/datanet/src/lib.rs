@@ -1,0 +1,1 @@
+//! Datanets: ingest, validation, deduplication, licences, snapshots and lineage.

@@ -1,0 +1,1 @@
+//! Weights, tokenizers, the decoder's forward and backward passes, LoRA as a layer.

@@ -1,0 +1,1 @@
+//! SIMD arithmetic with one defined result on every machine.

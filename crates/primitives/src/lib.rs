@@ -1,0 +1,1 @@
+//! Ids, token amounts, Merkle trees and canonical encodings; no I/O.

@@ -1,0 +1,1 @@
+//! OpenLoRA: the scheduler, the paged KV cache and the adapter tiers.

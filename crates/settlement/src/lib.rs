@@ -1,0 +1,1 @@
+//! Vouchers, receipts, the fee split, epochs and claims.

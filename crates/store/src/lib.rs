@@ -1,0 +1,1 @@
+//! Typed tables, blobs by hash and migrations.

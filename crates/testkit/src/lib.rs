@@ -1,0 +1,1 @@
+//! In-process test fixtures: the tiny model and the development network.

@@ -1,0 +1,1 @@
+//! ModelFactory: recipes, jobs, checkpoints, evaluation and export.
