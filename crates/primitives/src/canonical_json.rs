@@ -18,7 +18,7 @@ pub enum CanonicalJsonError {
     /// Arrays or objects nested too deeply.
     #[error("value is nested deeper than {NESTING_MAX} levels")]
     TooDeep,
-    /// An integer that a double would round.
+    /// An integer in a range where a double would round.
     #[error("integer {number} is beyond ±{INTEGER_MAX}, which JSON readers keep exactly; write it as a string")]
     Inexact {
         /// The number as given.
@@ -99,16 +99,22 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
 }
 
 fn write_number(number: &Number, out: &mut Vec<u8>) -> Result<(), CanonicalJsonError> {
+    let inexact = || CanonicalJsonError::Inexact { number: number.to_string() };
     let integer = number.as_i64().map(i64::unsigned_abs).or_else(|| number.as_u64());
-    match (integer, number.as_f64()) {
-        (Some(magnitude), _) if magnitude > INTEGER_MAX => {
-            return Err(CanonicalJsonError::Inexact { number: number.to_string() });
-        }
-        (Some(_), _) => out.extend_from_slice(number.to_string().as_bytes()),
-        (None, Some(double)) => out.extend_from_slice(ecmascript_double(double).as_bytes()),
-        (None, None) => return Err(CanonicalJsonError::Inexact { number: number.to_string() }),
-    }
+    let text = match (integer, number.as_f64()) {
+        (Some(magnitude), _) if magnitude <= INTEGER_MAX => number.to_string(),
+        (None, Some(double)) if !prints_as_large_integer(double) => ecmascript_double(double),
+        _ => return Err(inexact()),
+    };
+    out.extend_from_slice(text.as_bytes());
     Ok(())
+}
+
+/// True for doubles that ECMAScript writes as plain digits beyond [`INTEGER_MAX`]: read back, they are integers
+/// that this module refuses.
+fn prints_as_large_integer(double: f64) -> bool {
+    const EXPONENT_FORM_FROM: f64 = 1e21;
+    (INTEGER_MAX as f64) < double.abs() && double.abs() < EXPONENT_FORM_FROM
 }
 
 /// Writes a finite double as ECMAScript's `Number.prototype.toString` does (shortest digits that read back).

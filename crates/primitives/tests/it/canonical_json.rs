@@ -24,15 +24,12 @@ fn strings_carry_only_the_escapes_json_requires() {
 #[test]
 fn doubles_print_as_ecmascript_prints_them() {
     // From the number samples of RFC 8785, appendix B.
-    let samples: [(u64, &str); 14] = [
+    let samples: [(u64, &str); 11] = [
         (0x0000_0000_0000_0001, "5e-324"),
         (0x8000_0000_0000_0001, "-5e-324"),
         (0x7fef_ffff_ffff_ffff, "1.7976931348623157e+308"),
-        (0x4340_0000_0000_0001, "9007199254740994"),
-        (0x4430_0000_0000_0000, "295147905179352830000"),
         (0x44b5_2d02_c7e1_4af5, "9.999999999999997e+22"),
         (0x44b5_2d02_c7e1_4af6, "1e+23"),
-        (0x444b_1ae4_d6e2_ef4e, "999999999999999700000"),
         (0x444b_1ae4_d6e2_ef50, "1e+21"),
         (0x3eb0_c6f7_a0b5_ed8c, "9.999999999999997e-7"),
         (0x3eb0_c6f7_a0b5_ed8d, "0.000001"),
@@ -50,6 +47,7 @@ fn numbers_that_readers_would_round_are_refused() {
     assert!(to_vec(&json!(INTEGER_MAX)).is_ok());
     assert!(matches!(to_vec(&json!(INTEGER_MAX + 1)), Err(CanonicalJsonError::Inexact { .. })));
     assert!(matches!(to_vec(&json!(i64::MIN)), Err(CanonicalJsonError::Inexact { .. })));
+    assert!(matches!(to_vec(&json!(9_007_199_254_740_994.0)), Err(CanonicalJsonError::Inexact { .. })));
 }
 
 #[test]
@@ -62,6 +60,7 @@ fn nesting_beyond_the_limit_is_refused() {
 proptest! {
     #[test]
     fn canonical_text_reads_back_and_is_stable(text in "\\PC*", double in any::<f64>(), integer in -9_007_199_254_740_991_i64..9_007_199_254_740_991) {
+        prop_assume!(!(9e15..1e21).contains(&double.abs()));
         let value = json!({"text": text, "list": [integer, null, true], "double": double});
         let once = to_vec(&value).unwrap();
         let back: Value = serde_json::from_slice(&once).unwrap();
