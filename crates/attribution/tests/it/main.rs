@@ -1,0 +1,8 @@
+//! Tests of the attribution crate through its public API.
+
+mod fixed;
+mod golden;
+mod mutate;
+mod suffix;
+mod suffix_file;
+mod weights;
