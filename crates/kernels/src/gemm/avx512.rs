@@ -1,0 +1,62 @@
+//! AVX-512: twelve rows by one vector of sixteen stay in registers; a narrower rest is masked.
+
+use std::arch::x86_64::*;
+
+use super::{Left, Out, Right, Size};
+
+const ROWS: usize = 12;
+
+/// C += A B for at most 16 columns.
+///
+/// # Safety
+/// The views must span A (m x k), B (k x n) and C (m x n), n <= 16, and C must be this caller's alone.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn narrow(a: Left, b: Right, c: Out, size: Size) {
+    let mut i = 0;
+    while i < size.m {
+        // SAFETY: row i exists, and each kernel takes no more rows than are left.
+        i += unsafe {
+            let a = Left { ptr: a.ptr.add(i * a.row), ..a };
+            let c = Out { ptr: c.ptr.add(i * c.stride), ..c };
+            match size.m - i {
+                1 => micro::<1>(a, b, c, size),
+                2 => micro::<2>(a, b, c, size),
+                3 => micro::<3>(a, b, c, size),
+                4 | 5 => micro::<4>(a, b, c, size),
+                6 | 7 => micro::<6>(a, b, c, size),
+                8..ROWS => micro::<8>(a, b, c, size),
+                _ => micro::<ROWS>(a, b, c, size),
+            }
+        };
+    }
+}
+
+/// `MR` rows; returns `MR`.
+///
+/// # Safety
+/// As for `narrow`, with m >= MR.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn micro<const MR: usize>(a: Left, b: Right, c: Out, size: Size) -> usize {
+    let mask: __mmask16 = ((1u32 << size.n) - 1) as u16;
+    let mut acc = [_mm512_setzero_ps(); MR];
+    // SAFETY: every access is to an element (row < MR <= m, inner < k, column < n by the mask) of a view.
+    unsafe {
+        for (i, acc) in acc.iter_mut().enumerate() {
+            *acc = _mm512_maskz_loadu_ps(mask, c.ptr.add(i * c.stride));
+        }
+        let (mut at_a, mut at_b) = (a.ptr, b.ptr);
+        for _ in 0..size.k {
+            let w = _mm512_maskz_loadu_ps(mask, at_b);
+            for (i, acc) in acc.iter_mut().enumerate() {
+                *acc = _mm512_fmadd_ps(_mm512_set1_ps(*at_a.add(i * a.row)), w, *acc);
+            }
+            at_a = at_a.wrapping_add(a.col);
+            at_b = at_b.wrapping_add(b.stride);
+        }
+        for (i, acc) in acc.into_iter().enumerate() {
+            _mm512_mask_storeu_ps(c.ptr.add(i * c.stride), mask, acc);
+        }
+    }
+    MR
+}

@@ -1,0 +1,223 @@
+//! f32 products `C += A B`: each element continues from what is stored and adds over the inner dimension in ascending
+//! order with fused multiply-add. Vectors run across the columns of C, threads split its rows.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use std::marker::PhantomData;
+
+use crate::path::{Kind, Path};
+use crate::q8::TILE;
+use crate::{Cpu, MatMut, MatRef};
+
+/// Inner dimension of one pass: a panel of B with 16 columns takes 16 KiB.
+const INNER: usize = 256;
+
+/// Fewest rows of A for which copying B's columns together pays.
+const PACK_ROWS_MIN: usize = 8;
+
+/// Rows of C in one task: a multiple of every path's register block.
+const ROWS_PER_TASK: usize = 24;
+
+/// Columns of C that are computed together.
+const PANEL: usize = TILE;
+
+/// A matrix that tasks write in parts that do not overlap.
+#[derive(Clone, Copy)]
+pub(crate) struct SharedMut<'a> {
+    ptr: *mut f32,
+    rows: usize,
+    cols: usize,
+    _life: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer comes from an exclusive borrow that lasts as long as the value, and each method that reaches
+// through it demands that no two tasks touch the same element.
+unsafe impl Send for SharedMut<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for SharedMut<'_> {}
+
+impl<'a> SharedMut<'a> {
+    pub(crate) fn new(mat: &'a mut MatMut<'_>) -> Self {
+        Self { ptr: mat.data.as_mut_ptr(), rows: mat.rows, cols: mat.cols, _life: PhantomData }
+    }
+
+    /// Part of a row.
+    ///
+    /// # Safety
+    /// Nobody else may use these elements while the result lives.
+    #[allow(clippy::mut_from_ref)]
+    pub(crate) unsafe fn segment(&self, row: usize, col: usize, len: usize) -> &mut [f32] {
+        assert!(row < self.rows && col + len <= self.cols, "part of a row");
+        // SAFETY: in range, as just checked; exclusive, as the caller vouches.
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.add(row * self.cols + col), len) }
+    }
+}
+
+/// A strided view of A: element (i, p) is at `i * row + p * col`.
+#[derive(Clone, Copy)]
+struct Left {
+    ptr: *const f32,
+    row: usize,
+    col: usize,
+}
+
+/// A view of rows `stride` apart.
+#[derive(Clone, Copy)]
+struct Right {
+    ptr: *const f32,
+    stride: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Out {
+    ptr: *mut f32,
+    stride: usize,
+}
+
+/// Sizes of a product: C is m x n, the inner dimension k.
+#[derive(Clone, Copy)]
+struct Size {
+    m: usize,
+    n: usize,
+    k: usize,
+}
+
+/// Which part of a backward product a panel of weights stands for.
+#[derive(Clone, Copy)]
+pub(crate) struct Block {
+    /// First output, that is column of dy.
+    pub(crate) first: usize,
+    /// Outputs.
+    pub(crate) len: usize,
+    /// First column of dx.
+    pub(crate) first_col: usize,
+    /// Columns of dx, at most 16.
+    pub(crate) cols: usize,
+}
+
+impl Cpu {
+    /// `c += a b`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn gemm(&self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
+        check((a.rows(), a.cols()), b, c);
+        let cols = c.cols.max(1);
+        self.pool().chunks(c.data, ROWS_PER_TASK * cols, |task, c| {
+            let (first, rows) = (task * ROWS_PER_TASK, c.len() / cols);
+            self.path().gemm(a.rows_at(first..first + rows), b, &mut MatMut::new(c, rows, cols));
+        });
+    }
+}
+
+impl Path {
+    /// `c += a b`, on this thread.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn gemm(self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
+        check((a.rows(), a.cols()), b, c);
+        let left = Left { ptr: a.data().as_ptr(), row: a.cols(), col: 1 };
+        self.product(left, a.cols(), b, c);
+    }
+
+    /// `c += aᵀ b`, on this thread.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn gemm_at(self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
+        check((a.cols(), a.rows()), b, c);
+        let left = Left { ptr: a.data().as_ptr(), row: 1, col: a.cols() };
+        self.product(left, a.rows(), b, c);
+    }
+
+    fn product(self, left: Left, k: usize, b: MatRef<'_>, c: &mut MatMut<'_>) {
+        let size = Size { m: c.rows, n: c.cols, k };
+        let right = Right { ptr: b.data().as_ptr(), stride: b.cols() };
+        let out = Out { ptr: c.data.as_mut_ptr(), stride: c.cols };
+        // SAFETY: the callers checked that A is m x k, B k x n and C m x n, and the views span exactly their slices.
+        unsafe { self.blocked(left, right, out, size) };
+    }
+
+    /// Part of a backward product: `dx[.., cols] += dy[.., outputs] panel`.
+    ///
+    /// # Safety
+    /// Nobody else may use these columns of `out` meanwhile.
+    pub(crate) unsafe fn gemm_panel(self, dy: MatRef<'_>, panel: &[[f32; PANEL]], block: Block, out: &SharedMut<'_>) {
+        let Block { first, len, first_col, cols } = block;
+        assert!(first + len <= dy.cols() && len <= panel.len(), "outputs of a panel");
+        assert!(cols <= PANEL && first_col + cols <= out.cols && dy.rows() == out.rows, "columns of a panel");
+        let left = Left { ptr: dy.data()[first..].as_ptr(), row: dy.cols(), col: 1 };
+        let right = Right { ptr: panel.as_ptr().cast(), stride: PANEL };
+        // SAFETY: the offset is within the matrix, as just checked.
+        let to = Out { ptr: unsafe { out.ptr.add(first_col) }, stride: out.cols };
+        // SAFETY: shapes as just checked; exclusive, as the caller vouches.
+        unsafe { self.narrow(left, right, to, Size { m: dy.rows(), n: cols, k: len }) };
+    }
+
+    /// The product in panels of 16 columns and 256 inner elements.
+    ///
+    /// # Safety
+    /// The views must span A (m x k), B (k x n) and C (m x n), and C must be this caller's alone.
+    unsafe fn blocked(self, a: Left, b: Right, c: Out, size: Size) {
+        for p in (0..size.k).step_by(INNER) {
+            let k = INNER.min(size.k - p);
+            for col in (0..size.n).step_by(PANEL) {
+                let n = PANEL.min(size.n - col);
+                // SAFETY: p < k and col < n, so the parts lie within what the caller vouched for.
+                unsafe {
+                    let a = Left { ptr: a.ptr.add(p * a.col), ..a };
+                    let b = Right { ptr: b.ptr.add(p * b.stride + col), ..b };
+                    let c = Out { ptr: c.ptr.add(col), ..c };
+                    self.panel(a, b, c, Size { m: size.m, n, k });
+                }
+            }
+        }
+    }
+
+    /// One panel; B's columns are first copied together where many rows will read them.
+    ///
+    /// # Safety
+    /// As for `blocked`, with n <= 16 and k <= 256.
+    unsafe fn panel(self, a: Left, b: Right, c: Out, size: Size) {
+        if size.m < PACK_ROWS_MIN || b.stride == PANEL {
+            // SAFETY: as the caller vouches.
+            return unsafe { self.narrow(a, b, c, size) };
+        }
+        let mut packed = [[0.0f32; PANEL]; INNER];
+        for (p, row) in packed[..size.k].iter_mut().enumerate() {
+            // SAFETY: p < k, and B has n columns from here.
+            let from = unsafe { std::slice::from_raw_parts(b.ptr.add(p * b.stride), size.n) };
+            row[..size.n].copy_from_slice(from);
+        }
+        let b = Right { ptr: packed.as_ptr().cast(), stride: PANEL };
+        // SAFETY: as the caller vouches; the copy has k rows of 16.
+        unsafe { self.narrow(a, b, c, size) }
+    }
+
+    /// At most 16 columns.
+    ///
+    /// # Safety
+    /// As for `blocked`, with n <= 16.
+    unsafe fn narrow(self, a: Left, b: Right, c: Out, size: Size) {
+        match self.0 {
+            // SAFETY: as the caller vouches.
+            Kind::Portable => unsafe { portable::narrow(a, b, c, size) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as the caller vouches; a `Path` of this kind exists only where its features were detected.
+            Kind::Avx2 => unsafe { avx2::narrow(a, b, c, size) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Kind::Avx512 => unsafe { avx512::narrow(a, b, c, size) },
+        }
+    }
+}
+
+fn check(a: (usize, usize), b: MatRef<'_>, c: &MatMut<'_>) {
+    assert_eq!((c.rows, c.cols), (a.0, b.cols()), "shape of a product");
+    assert_eq!(a.1, b.rows(), "inner dimension of a product");
+}

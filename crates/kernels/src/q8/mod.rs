@@ -1,0 +1,209 @@
+//! Matrices of int8 blocks: 32 consecutive inputs share a scale, 16 outputs are stored together.
+//!
+//! `y[r][o] = fold over blocks b ascending: fma(dot_i32(b) as f32, s_w[o][b] * s_a[r][b], acc)`, where `dot_i32` is
+//! exact, so that neither the layout nor the instructions can change a bit.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod matmul;
+mod portable;
+mod rows;
+
+pub use matmul::Q8Product;
+pub use rows::QuantisedRows;
+
+use crate::path::{Kind, Path};
+
+/// Inputs that share a scale.
+pub const BLOCK: usize = 32;
+
+/// Outputs that are stored together.
+pub const TILE: usize = 16;
+
+/// Blocks whose largest magnitude is below this are zero: its reciprocal must stay finite.
+const AMAX_MIN: f32 = 1e-30;
+
+/// How the 512 bytes of a block of a tile are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[k / 2][16 outputs][2]`, signed: for multiply-add of pairs.
+    Pairs,
+    /// `[k / 4][16 outputs][4]`, offset by 128: for VNNI's unsigned times signed quadruples.
+    Quads,
+}
+
+impl Layout {
+    fn of(path: Path) -> Self {
+        match path.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 => Self::Quads,
+            _ => Self::Pairs,
+        }
+    }
+
+    #[inline(always)]
+    fn index(self, output: usize, input: usize) -> usize {
+        match self {
+            Self::Pairs => (input / 2) * (2 * TILE) + output * 2 + input % 2,
+            Self::Quads => (input / 4) * (4 * TILE) + output * 4 + input % 4,
+        }
+    }
+
+    /// What is xored to a signed byte to store it.
+    #[inline(always)]
+    fn mask(self) -> u8 {
+        match self {
+            Self::Pairs => 0,
+            Self::Quads => 0x80,
+        }
+    }
+}
+
+/// 16 outputs by 32 inputs, with the 16 scales.
+#[derive(Clone, Debug)]
+#[repr(C, align(64))]
+pub(crate) struct TileBlock {
+    q: [u8; TILE * BLOCK],
+    scales: [f32; TILE],
+}
+
+/// A quantised matrix, outputs x inputs, packed for one processor's path.
+#[derive(Clone, Debug)]
+pub struct Q8Matrix {
+    rows: usize,
+    cols: usize,
+    layout: Layout,
+    /// Tile by tile, block by block.
+    blocks: Vec<TileBlock>,
+}
+
+/// A value that has no int8 form.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct NotFinite {
+    /// Its row.
+    pub row: usize,
+    /// Its column.
+    pub col: usize,
+    /// The value.
+    pub value: f32,
+}
+
+impl Q8Matrix {
+    /// Quantises row-major f32 weights, `rows` outputs by `cols` inputs, for that path.
+    ///
+    /// # Errors
+    /// The first weight that is infinite or not a number.
+    ///
+    /// # Panics
+    /// If the length is not `rows * cols`.
+    pub fn quantise(weights: &[f32], rows: usize, cols: usize, path: Path) -> Result<Self, NotFinite> {
+        assert_eq!(weights.len(), rows * cols, "a {rows} x {cols} matrix");
+        if let Some(i) = weights.iter().position(|value| !value.is_finite()) {
+            return Err(NotFinite { row: i / cols, col: i % cols, value: weights[i] });
+        }
+        let layout = Layout::of(path);
+        let width = cols.div_ceil(BLOCK);
+        let empty = TileBlock { q: [layout.mask(); TILE * BLOCK], scales: [0.0; TILE] };
+        let mut blocks = vec![empty; rows.div_ceil(TILE) * width];
+        path.run(|| {
+            for (row, values) in weights.chunks_exact(cols.max(1)).enumerate() {
+                for (block, values) in values.chunks(BLOCK).enumerate() {
+                    blocks[row / TILE * width + block].set(layout, row % TILE, values);
+                }
+            }
+        });
+        Ok(Self { rows, cols, layout, blocks })
+    }
+
+    /// Outputs.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Inputs.
+    #[must_use]
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(self.blocks.as_slice())
+    }
+
+    /// Blocks along the inputs.
+    pub(crate) fn width(&self) -> usize {
+        self.cols.div_ceil(BLOCK)
+    }
+
+    /// One output's scale and 32 integers in each block, in order; inputs past the last are zero.
+    pub fn row_blocks(&self, row: usize) -> impl Iterator<Item = (f32, [i8; BLOCK])> + '_ {
+        let start = row / TILE * self.width();
+        let blocks = &self.blocks[start..start + self.width()];
+        blocks.iter().map(move |block| block.row(self.layout, row % TILE))
+    }
+
+    /// One output's weights as f32: integer times scale.
+    pub fn dequantise_row(&self, row: usize, out: &mut [f32]) {
+        for ((scale, q), out) in self.row_blocks(row).zip(out.chunks_mut(BLOCK)) {
+            for (out, q) in out.iter_mut().zip(q) {
+                *out = f32::from(q) * scale;
+            }
+        }
+    }
+
+    fn tile(&self, tile: usize) -> &[TileBlock] {
+        &self.blocks[tile * self.width()..(tile + 1) * self.width()]
+    }
+}
+
+impl TileBlock {
+    #[inline(always)]
+    fn set(&mut self, layout: Layout, output: usize, values: &[f32]) {
+        let mut padded = [0.0; BLOCK];
+        padded[..values.len()].copy_from_slice(values);
+        let mut q = [0i16; BLOCK];
+        self.scales[output] = quantise_block(&padded, &mut q);
+        for (input, q) in q.into_iter().enumerate() {
+            self.q[layout.index(output, input)] = q as u8 ^ layout.mask();
+        }
+    }
+
+    fn row(&self, layout: Layout, output: usize) -> (f32, [i8; BLOCK]) {
+        (self.scales[output], std::array::from_fn(|input| self.value(layout, output, input)))
+    }
+
+    #[inline(always)]
+    fn value(&self, layout: Layout, output: usize, input: usize) -> i8 {
+        (self.q[layout.index(output, input)] ^ layout.mask()) as i8
+    }
+}
+
+/// Quantises 32 numbers: scale = amax / 127, integers = x * (127 / amax) rounded half to even.
+///
+/// A block with an infinite element becomes zeros with scale NaN, so that the result shows it.
+#[inline(always)]
+fn quantise_block(x: &[f32; BLOCK], q: &mut [i16; BLOCK]) -> f32 {
+    const ROUND: f32 = 12_582_912.0;
+    let amax = x.iter().fold(0.0f32, |amax, x| if x.abs() > amax { x.abs() } else { amax });
+    if amax == f32::INFINITY || x.iter().any(|x| x.is_nan()) {
+        *q = [0; BLOCK];
+        return f32::NAN;
+    }
+    if amax < AMAX_MIN {
+        *q = [0; BLOCK];
+        return 0.0;
+    }
+    let inverse = 127.0 / amax;
+    for (q, x) in q.iter_mut().zip(x) {
+        let v = x * inverse;
+        let v = if v > -127.0 { v } else { -127.0 };
+        let v = if v < 127.0 { v } else { 127.0 };
+        *q = ((v + ROUND).to_bits() as i32 - ROUND.to_bits() as i32) as i16;
+    }
+    amax / 127.0
+}
