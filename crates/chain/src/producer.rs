@@ -1,0 +1,200 @@
+//! The thread that makes blocks: waits for its time or for transactions, builds, commits, tells.
+
+use std::{
+    sync::{Arc, Weak},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use alloy_consensus::{BlockHeader, Header, Sealed, Transaction};
+use alloy_trie::EMPTY_ROOT_HASH;
+use tokio::sync::oneshot;
+
+use crate::{
+    chain::{Head, Inner, NewBlock, sender_state},
+    error::{BuildBlockError, OpenChainError, StoreError},
+    execute::{BlockAttributes, execute_block},
+    l1::{DevL1, l1_info_deposit, origin_of_calldata},
+    pool::BestTransactions,
+    spec::MESSAGE_PASSER,
+    store::{CommitBlock, Committer, StateView},
+};
+
+/// Wait after a failed block before the next attempt.
+const RETRY_MS: u64 = 1_000;
+/// Longest wait of an idle instant producer before it looks whether the chain still exists.
+const IDLE_MS: u64 = 500;
+
+/// Makes the blocks of one chain.
+pub(crate) struct Producer {
+    committer: Committer,
+    l1: DevL1,
+}
+
+/// Why the producer stopped waiting.
+enum Due {
+    Block(Vec<oneshot::Sender<()>>),
+    Nothing,
+    Stop,
+}
+
+impl Producer {
+    /// Starts the thread. It holds no strong reference to the chain, so that dropping the last
+    /// handle ends it.
+    pub(crate) fn start(chain: &Arc<Inner>, committer: Committer) -> Result<JoinHandle<()>, OpenChainError> {
+        let producer = Self { committer, l1: DevL1::new(chain.spec.genesis_time_s) };
+        let weak = Arc::downgrade(chain);
+        thread::Builder::new()
+            .name("block-producer".into())
+            .spawn(move || producer.run(&weak))
+            .map_err(|source| OpenChainError::DataDir { path: chain.config.data_dir.clone(), source })
+    }
+
+    fn run(mut self, chain: &Weak<Inner>) {
+        while let Some(chain) = chain.upgrade() {
+            match wait(&chain) {
+                Due::Stop => return,
+                Due::Nothing => {}
+                Due::Block(waiting) => {
+                    self.produce_or_log(&chain);
+                    for mined in waiting {
+                        mined.send(()).ok();
+                    }
+                }
+            }
+        }
+    }
+
+    fn produce_or_log(&mut self, chain: &Arc<Inner>) {
+        if let Err(error) = self.produce(chain) {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not build a block");
+            // The tries in memory may be ahead of the disk: start over from what is stored.
+            let root = chain.head.read().header.state_root;
+            self.committer = Committer::new(root, chain.config.history_blocks);
+            let mut calls = chain.wake.calls.lock();
+            if !calls.stop {
+                chain.wake.changed.wait_for(&mut calls, Duration::from_millis(RETRY_MS));
+            }
+        }
+    }
+
+    /// Builds, commits and announces one block.
+    fn produce(&mut self, chain: &Inner) -> Result<(), BuildBlockError> {
+        let (parent, base_fee) = {
+            let head = chain.head.read();
+            (head.header.clone(), head.next_base_fee_wei)
+        };
+        let number = parent.number + 1;
+        let stored = |source: StoreError| BuildBlockError::Store { number, source };
+        let view = chain.store.latest().map_err(stored)?;
+        let attributes = self.attributes(chain, &view, &parent).map_err(stored)?;
+        let mut best = chain.pool.lock().best(base_fee);
+        let started = Instant::now();
+        let block = execute_block(&chain.spec, view, &parent, attributes, &mut best)?;
+        let executed = started.elapsed();
+        let hashed = self.committer.hash(chain.store.database(), &block.diff).map_err(stored)?;
+        let passer_root = hashed.storage_root(&MESSAGE_PASSER).or(parent.withdrawals_root).unwrap_or(EMPTY_ROOT_HASH);
+        let header = block.seal(hashed.root, passer_root);
+        let hash_time = started.elapsed() - executed;
+        let commit =
+            CommitBlock { header: &header, body: &block.body, receipts: &block.receipts, diff: &block.diff, hashed };
+        self.committer.commit(chain.store.database(), &commit).map_err(stored)?;
+        tracing::debug!(
+            number,
+            transactions = block.body.transactions.len(),
+            gas = header.gas_used,
+            execute_us = executed.as_micros() as u64,
+            hash_us = hash_time.as_micros() as u64,
+            commit_us = (started.elapsed() - executed - hash_time).as_micros() as u64,
+            "new block"
+        );
+        self.committer.trim();
+        let new = NewBlock { header, body: block.body, receipts: block.receipts };
+        announce(chain, new, best).map_err(stored)
+    }
+
+    fn attributes(
+        &self,
+        chain: &Inner,
+        view: &StateView,
+        parent: &Sealed<Header>,
+    ) -> Result<BlockAttributes, StoreError> {
+        let timestamp_s = next_timestamp(chain, parent);
+        let origin = self.l1.origin(timestamp_s, parent_origin(view, parent)?);
+        Ok(BlockAttributes {
+            timestamp_s,
+            prev_randao: origin.prev_randao,
+            parent_beacon_root: origin.parent_beacon_root,
+            gas_limit: parent.gas_limit,
+            extra_data: parent.extra_data.clone(),
+            deposits: vec![l1_info_deposit(chain.spec.fork, &chain.config.system, &origin)],
+        })
+    }
+}
+
+/// L1 number and sequence number of the parent, from its L1-info deposit.
+fn parent_origin(view: &StateView, parent: &Sealed<Header>) -> Result<Option<(u64, u64)>, StoreError> {
+    let body = view.body(parent.number)?;
+    Ok(body.transactions.first().and_then(|tx| origin_of_calldata(tx.input())))
+}
+
+/// Time of the next block: after its parent, not before now, and with regular blocks on the
+/// grid that starts at genesis. (A derived chain will demand exactly one step after the parent;
+/// until then a node that was down continues at the present.)
+fn next_timestamp(chain: &Inner, parent: &Header) -> u64 {
+    let now = chain.now_s();
+    let step = chain.config.block_time_s.max(1);
+    let earliest = parent.timestamp() + step;
+    let late_by = now.saturating_sub(earliest);
+    earliest + late_by / step * step
+}
+
+fn wait(chain: &Inner) -> Due {
+    let mut calls = chain.wake.calls.lock();
+    if chain.config.block_time_s == 0 {
+        if !calls.transactions && calls.mine.is_empty() && !calls.stop {
+            chain.wake.changed.wait_for(&mut calls, Duration::from_millis(IDLE_MS));
+        }
+        if calls.transactions && calls.mine.is_empty() && !calls.stop {
+            let batch = Instant::now() + Duration::from_millis(chain.config.instant_batch_ms);
+            while !calls.stop && !chain.wake.changed.wait_until(&mut calls, batch).timed_out() {}
+        }
+    } else if calls.mine.is_empty() && !calls.stop {
+        let parent_s = chain.head.read().header.timestamp;
+        let due_s = (parent_s + chain.config.block_time_s).saturating_sub(chain.now_s());
+        let until_due = Duration::from_secs(due_s.min(chain.config.block_time_s));
+        let woken_early = !chain.wake.changed.wait_for(&mut calls, until_due).timed_out();
+        if woken_early && calls.mine.is_empty() && !calls.stop {
+            return Due::Nothing;
+        }
+    }
+    if calls.stop {
+        return Due::Stop;
+    }
+    let instant = chain.config.block_time_s == 0;
+    if instant && !calls.transactions && calls.mine.is_empty() {
+        return Due::Nothing;
+    }
+    calls.transactions = false;
+    Due::Block(std::mem::take(&mut calls.mine))
+}
+
+/// Moves the head, cleans the pool and tells the subscribers.
+fn announce(chain: &Inner, block: NewBlock, mut best: BestTransactions) -> Result<(), StoreError> {
+    let view = chain.store.latest()?;
+    *chain.head.write() = Head::new(&chain.spec, &view, block.header.clone())?;
+    {
+        let mut pool = chain.pool.lock();
+        for (hash, reason) in best.take_dropped() {
+            tracing::debug!(%hash, reason, "dropped a transaction");
+            pool.remove(&hash);
+        }
+        pool.advance(block.body.senders.iter().copied(), |sender| sender_state(&view, sender))?;
+    }
+    let included = block.body.transactions.len() > 1;
+    if included && best.has_more() {
+        chain.wake.call(|calls| calls.transactions = true);
+    }
+    chain.blocks.send(Arc::new(block)).ok();
+    Ok(())
+}
