@@ -10,6 +10,9 @@ use crate::record::RecordTable;
 /// Most snapshots one index may span.
 pub(crate) const SNAPSHOTS_MAX: usize = 1024;
 
+/// Largest vocabulary an index may name.
+pub(crate) const VOCABULARY_MAX: u32 = 1 << 24;
+
 /// Why a suffix index cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +50,14 @@ pub enum BuildSuffixError {
         count: usize,
         /// The limit.
         max: usize,
+    },
+    /// A vocabulary larger than an index may name.
+    #[error("vocabulary of {size} tokens; an index names at most {max}")]
+    Vocabulary {
+        /// Its size.
+        size: u32,
+        /// The limit.
+        max: u32,
     },
     /// The construction itself failed.
     #[error("suffix array construction failed")]
@@ -87,7 +98,7 @@ impl SuffixBuilder {
         if record as usize >= self.records.len() {
             return Err(BuildSuffixError::UnknownRecord { record, records: self.records.len() });
         }
-        let vocabulary = self.vocabulary.min(SEPARATOR);
+        let vocabulary = self.vocabulary;
         if let Some(&token) = tokens.iter().find(|&&token| token >= vocabulary) {
             return Err(BuildSuffixError::UnknownToken { record, token, vocabulary });
         }
@@ -123,10 +134,13 @@ impl SuffixBuilder {
     /// Sorts the suffixes and commits to them.
     ///
     /// # Errors
-    /// [`BuildSuffixError`] for too many snapshots or where the construction fails for want of memory.
+    /// [`BuildSuffixError`] for too many snapshots, too large a vocabulary, or where the construction fails for want of memory.
     pub fn finish(self) -> Result<SuffixIndex, BuildSuffixError> {
         if self.snapshots.len() > SNAPSHOTS_MAX {
             return Err(BuildSuffixError::TooManySnapshots { count: self.snapshots.len(), max: SNAPSHOTS_MAX });
+        }
+        if self.vocabulary > VOCABULARY_MAX {
+            return Err(BuildSuffixError::Vocabulary { size: self.vocabulary, max: VOCABULARY_MAX });
         }
         let table = sort_suffixes(&self.text).map_err(BuildSuffixError::Construction)?;
         Ok(SuffixIndex::assemble(super::index::Parts {

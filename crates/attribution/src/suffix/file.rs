@@ -2,7 +2,7 @@
 
 use openledger_primitives::B256;
 
-use super::build::SNAPSHOTS_MAX;
+use super::build::{SNAPSHOTS_MAX, VOCABULARY_MAX};
 use super::commit::SUFFIX_VERSION;
 use super::index::{IndexedText, Parts, Segment, SuffixIndex, SuffixPolicy};
 use super::{SEPARATOR, TEXT_TOKENS_MAX};
@@ -10,9 +10,6 @@ use crate::codec::{DecodeError, Reader, Writer};
 use crate::record::RecordTable;
 
 const MAGIC: [u8; 4] = *b"OLSX";
-
-/// Largest vocabulary an index may name.
-const VOCABULARY_MAX: u32 = 1 << 24;
 
 /// Vocabularies up to here are stored in two bytes a token.
 const NARROW_MAX: u32 = u16::MAX as u32;

@@ -2,6 +2,8 @@
 
 mod fixed;
 mod golden;
+mod influence;
+mod influence_file;
 mod mutate;
 mod suffix;
 mod suffix_file;
