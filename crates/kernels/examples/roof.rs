@@ -1,0 +1,69 @@
+//! How near the products come to what this machine can do; prints one JSON object.
+//!
+//! `cargo run --release -p openledger-kernels --example roof -- [threads] [rows]`
+
+#![allow(clippy::print_stdout, reason = "the result of a measurement goes to stdout")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use openledger_kernels::{Cpu, Mat, Path, Q8Matrix, Q8Product, QuantisedRows};
+
+/// SmolLM2-135M's linear maps: outputs and inputs.
+const SHAPES: [(usize, usize); 4] = [(960, 576), (576, 576), (3072, 576), (576, 1536)];
+
+fn main() {
+    let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>().unwrap_or(1));
+    let (threads, rows) = (args.next().unwrap_or(2), args.next().unwrap_or(472));
+    let cpu = Cpu::new(threads);
+    let roof = roof(&cpu);
+    let (int8, dx) = products(&cpu, rows);
+    println!(
+        "{{\"path\":\"{}\",\"threads\":{threads},\"rows\":{rows},\"fma_roof_gflops\":{roof:.1},\"int8_gops\":{int8:.1},\"backward_gflops\":{dx:.1},\"backward_of_roof\":{:.2}}}",
+        cpu.path().name(),
+        dx / roof
+    );
+}
+
+/// Best of several times `work` took, in seconds.
+fn best(mut work: impl FnMut()) -> f64 {
+    let time = |work: &mut dyn FnMut()| {
+        let start = Instant::now();
+        work();
+        start.elapsed().as_secs_f64()
+    };
+    (0..12).map(|_| time(&mut work)).fold(f64::INFINITY, f64::min)
+}
+
+/// A product whose operands stay in the first-level cache: as many multiply-adds as the machine does.
+fn roof(cpu: &Cpu) -> f64 {
+    const REPEATS: usize = 400;
+    let (m, n, k) = (12, 16, 240);
+    let seconds = best(|| {
+        cpu.pool().run(cpu.pool().threads(), |_| {
+            let (a, b, mut c) = (Mat::zeros(m, k), Mat::zeros(k, n), Mat::zeros(m, n));
+            for _ in 0..REPEATS {
+                cpu.path().gemm(black_box(a.view()), b.view(), &mut c.view_mut());
+            }
+            black_box(&c);
+        });
+    });
+    2.0 * (m * n * k * REPEATS * cpu.pool().threads()) as f64 / seconds / 1e9
+}
+
+fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
+    let mut q = QuantisedRows::default();
+    let (mut operations, mut forward, mut backward) = (0.0, 0.0, 0.0);
+    for (out, cols) in SHAPES {
+        let values = (0..out * cols).map(|i| (i * 7919 % 255) as f32 - 127.0).collect::<Vec<_>>();
+        let Ok(weights) = Q8Matrix::quantise(&values, out, cols, Path::best()) else { continue };
+        let (mut x, mut y) = (Mat::zeros(rows, cols), Mat::zeros(rows, out));
+        x.fill(0.5);
+        cpu.quantise(x.view(), &mut q);
+        forward += best(|| cpu.q8_matmul(&q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]));
+        y.fill(0.25);
+        backward += best(|| cpu.q8_backward(y.view(), &weights, &mut x.view_mut()));
+        operations += 2.0 * (rows * out * cols) as f64 / 1e9;
+    }
+    (operations / forward, operations / backward)
+}

@@ -1,0 +1,147 @@
+use openledger_kernels::{BLOCK, Cpu, Mat, MatMut, MatRef, Path, Q8Matrix, Q8Product, QuantisedRows};
+use proptest::prelude::*;
+
+use super::{bits, numbers};
+
+/// The product straight from its definition, from a matrix's public integers and scales.
+fn defined(weights: &Q8Matrix, x: &[f32], rows: usize) -> Vec<f32> {
+    let cols = weights.cols();
+    let mut out = Vec::new();
+    for row in 0..rows {
+        let x = quantised(&x[row * cols..(row + 1) * cols]);
+        for output in 0..weights.rows() {
+            let blocks = weights.row_blocks(output).zip(&x);
+            out.push(blocks.fold(0.0f32, |acc, ((w_scale, w), (x_scale, x))| {
+                let dot: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * x).sum();
+                (dot as f32).mul_add(w_scale * x_scale, acc)
+            }));
+        }
+    }
+    out
+}
+
+fn quantised(x: &[f32]) -> Vec<(f32, Vec<i32>)> {
+    let block = |values: &[f32]| {
+        let amax = values.iter().fold(0.0f32, |amax, v| amax.max(v.abs()));
+        let mut q: Vec<i32> = values.iter().map(|v| (v * (127.0 / amax)).round_ties_even() as i32).collect();
+        q.resize(BLOCK, 0);
+        if amax == 0.0 { (0.0, vec![0; BLOCK]) } else { (amax / 127.0, q) }
+    };
+    x.chunks(BLOCK).map(block).collect()
+}
+
+fn product(
+    path: Path,
+    threads: usize,
+    weights: &[f32],
+    (out, cols): (usize, usize),
+    x: &[f32],
+    rows: usize,
+) -> Vec<f32> {
+    let cpu = Cpu::with_path(threads, path);
+    let weights = Q8Matrix::quantise(weights, out, cols, path).unwrap();
+    let mut x_q = QuantisedRows::default();
+    cpu.quantise(MatRef::new(x, rows, cols), &mut x_q);
+    let mut y = Mat::zeros(rows, out);
+    cpu.q8_matmul(&x_q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]);
+    y.data().to_vec()
+}
+
+fn backward(
+    path: Path,
+    threads: usize,
+    weights: &[f32],
+    (out, cols): (usize, usize),
+    dy: &[f32],
+    rows: usize,
+) -> Vec<f32> {
+    let cpu = Cpu::with_path(threads, path);
+    let weights = Q8Matrix::quantise(weights, out, cols, path).unwrap();
+    let mut dx = numbers(9, rows * cols);
+    cpu.q8_backward(MatRef::new(dy, rows, out), &weights, &mut MatMut::new(&mut dx, rows, cols));
+    dx
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
+
+    #[test]
+    fn products_have_the_defined_bits_on_every_path((out, cols, rows, threads, seed) in (1usize..70, 1usize..150, 1usize..20, 1usize..4, any::<u64>())) {
+        let (weights, x) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * cols));
+        let matrix = Q8Matrix::quantise(&weights, out, cols, Path::PORTABLE).unwrap();
+        let expected = bits(&defined(&matrix, &x, rows));
+        for path in Path::available() {
+            let got = product(path, threads, &weights, (out, cols), &x, rows);
+            prop_assert_eq!(&bits(&got), &expected, "{} {}x{} {} rows", path.name(), out, cols, rows);
+        }
+    }
+
+    #[test]
+    fn backward_products_have_the_defined_bits_on_every_path((out, cols, rows, threads, seed) in (1usize..300, 1usize..80, 1usize..20, 1usize..4, any::<u64>())) {
+        let (weights, dy) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * out));
+        let matrix = Q8Matrix::quantise(&weights, out, cols, Path::PORTABLE).unwrap();
+        let mut expected = numbers(9, rows * cols);
+        let mut w = vec![0.0; cols];
+        for output in 0..out {
+            matrix.dequantise_row(output, &mut w);
+            for (i, value) in expected.iter_mut().enumerate() {
+                *value = dy[i / cols * out + output].mul_add(w[i % cols], *value);
+            }
+        }
+        for path in Path::available() {
+            let got = backward(path, threads, &weights, (out, cols), &dy, rows);
+            prop_assert_eq!(bits(&got), bits(&expected), "{} {}x{} {} rows", path.name(), out, cols, rows);
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_among_others((rows, seed) in (2usize..400, any::<u64>())) {
+        let (out, cols) = (33, 96);
+        let (weights, x) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * cols));
+        let together = product(Path::best(), 2, &weights, (out, cols), &x, rows);
+        let row = seed as usize % rows;
+        let alone = product(Path::best(), 1, &weights, (out, cols), &x[row * cols..(row + 1) * cols], 1);
+        prop_assert_eq!(bits(&alone), bits(&together[row * out..(row + 1) * out]));
+    }
+}
+
+#[test]
+fn the_integers_are_rounded_half_to_even_and_do_not_depend_on_the_layout() {
+    let mut weights = vec![0.0f32; 32];
+    weights[..5].copy_from_slice(&[127.0, 0.5, 1.5, -2.5, -127.0]);
+    for path in Path::available() {
+        let matrix = Q8Matrix::quantise(&weights, 1, 32, path).unwrap();
+        let (scale, q) = matrix.row_blocks(0).next().unwrap();
+        assert_eq!(scale, 1.0);
+        assert_eq!(q[..6], [127, 0, 2, -2, -127, 0], "{}", path.name());
+    }
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_with_their_place() {
+    let mut weights = vec![1.0f32; 12];
+    weights[7] = f32::INFINITY;
+    let refused = Q8Matrix::quantise(&weights, 3, 4, Path::PORTABLE).unwrap_err();
+    assert_eq!((refused.row, refused.col), (1, 3));
+}
+
+#[test]
+fn activations_that_are_not_finite_show_in_the_result_on_every_path() {
+    let weights = numbers(1, 16 * 32);
+    for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut x = numbers(2, 32);
+        x[5] = bad;
+        for path in Path::available() {
+            assert!(product(path, 1, &weights, (16, 32), &x, 1).iter().all(|y| y.is_nan()), "{} {bad}", path.name());
+        }
+    }
+}
+
+#[test]
+fn the_largest_products_do_not_overflow() {
+    let (weights, x) = (vec![-1.0f32; 16 * 32], vec![1.0f32; 32]);
+    for path in Path::available() {
+        let y = product(path, 1, &weights, (16, 32), &x, 1);
+        assert!(y.iter().all(|y| (y + 32.0).abs() < 1e-4), "{}: {y:?}", path.name());
+    }
+}
