@@ -1,0 +1,159 @@
+//! Attention, backwards: per sequence and key head, with dense causal matrices.
+
+use openledger_kernels::{Mat, MatMut};
+
+use super::layer::{Backward, Grads};
+use crate::forward::PlanSeq;
+use crate::kv::KV_BLOCK_TOKENS;
+
+/// One sequence and key head, and the gradients by its queries (head by head), keys and values.
+struct Task<'a> {
+    seq: &'a PlanSeq,
+    head: usize,
+    dq: &'a mut [f32],
+    dk: &'a mut [f32],
+    dv: &'a mut [f32],
+}
+
+impl Backward<'_> {
+    /// From the gradient by attention's output to those by rotated q, rotated k, and v.
+    pub(super) fn attention(&self, layer: usize, grads: &mut Grads) {
+        let config = &self.pass.weights.config;
+        let per_row = config.q_dim() + 2 * config.kv_dim();
+        grads.heads.clear();
+        grads.heads.resize(self.pass.plan.rows() * per_row, 0.0);
+        let mut heads = std::mem::take(&mut grads.heads);
+        let tasks = self.tasks(&mut heads);
+        self.pass.cpu.pool().each(tasks, |_, task| self.head(layer, &grads.attn, task));
+        self.gather(&heads, grads);
+        grads.heads = heads;
+    }
+
+    /// Cuts the results' memory: per sequence and key head dq (group x T x d), dk (T x d), dv (T x d).
+    fn tasks<'t>(&'t self, mut rest: &'t mut [f32]) -> Vec<Task<'t>> {
+        let config = &self.pass.weights.config;
+        let mut tasks = Vec::new();
+        for seq in &self.pass.plan.seqs {
+            let one = seq.rows.len() * config.head_dim;
+            for head in 0..config.kv_heads {
+                let (dq, after) = rest.split_at_mut(one * config.heads / config.kv_heads);
+                let (dk, after) = after.split_at_mut(one);
+                let (dv, after) = after.split_at_mut(one);
+                rest = after;
+                tasks.push(Task { seq, head, dq, dk, dv });
+            }
+        }
+        tasks
+    }
+
+    fn head(&self, layer: usize, d_out: &Mat, task: Task<'_>) {
+        let (config, path) = (&self.pass.weights.config, self.pass.cpu.path());
+        let (rows, dim) = (task.seq.rows.len(), config.head_dim);
+        let (keys, values) = self.keys_and_values(layer, task.seq, task.head);
+        let (keys_t, values_t) = (keys.view().transposed(), values.view().transposed());
+        let (mut dk, mut dv) = (MatMut::new(task.dk, rows, dim), MatMut::new(task.dv, rows, dim));
+        for (i, dq) in task.dq.chunks_exact_mut(rows * dim).enumerate() {
+            let head = task.head * config.heads / config.kv_heads + i;
+            let q = columns(&self.kept[layer].q, task.seq, head * dim, dim);
+            let d = columns(d_out, task.seq, head * dim, dim);
+            let mut scores = Mat::zeros(rows, rows);
+            path.gemm(q.view(), keys_t.view(), &mut scores.view_mut());
+            let mut by_p = Mat::zeros(rows, rows);
+            path.gemm(d.view(), values_t.view(), &mut by_p.view_mut());
+            self.softmax_backward(&mut scores, &mut by_p);
+            path.gemm(by_p.view(), keys.view(), &mut MatMut::new(dq, rows, dim));
+            path.gemm_at(by_p.view(), q.view(), &mut dk);
+            path.gemm_at(scores.view(), d.view(), &mut dv);
+        }
+    }
+
+    /// Turns scores into probabilities, and the gradient by probabilities into that by scores; both causal.
+    fn softmax_backward(&self, scores: &mut Mat, by_p: &mut Mat) {
+        let (config, path) = (&self.pass.weights.config, self.pass.cpu.path());
+        let rows = scores.view().rows();
+        let pairs = scores.data_mut().chunks_exact_mut(rows).zip(by_p.data_mut().chunks_exact_mut(rows));
+        for (t, (p, d)) in pairs.enumerate() {
+            let (p, later_p) = p.split_at_mut(t + 1);
+            let (d, later_d) = d.split_at_mut(t + 1);
+            later_p.fill(0.0);
+            later_d.fill(0.0);
+            path.scale(p, config.attn_scale);
+            let capped = config.attn_softcap.map(|cap| {
+                path.softcap(p, cap);
+                (cap, p.to_vec())
+            });
+            let top = path.max(p);
+            let sum = path.exp_sum(p, top);
+            path.scale(p, 1.0 / sum);
+            let mean = path.dot(p, d);
+            for (d, p) in d.iter_mut().zip(p) {
+                *d = *p * (*d - mean) * config.attn_scale;
+            }
+            if let Some((cap, capped)) = capped {
+                path.softcap_backward(&capped, cap, d);
+            }
+        }
+    }
+
+    /// T x d keys and values of one head.
+    fn keys_and_values(&self, layer: usize, seq: &PlanSeq, head: usize) -> (Mat, Mat) {
+        let shape = self.kv.shape();
+        let (rows, dim) = (seq.rows.len(), shape.head_dim);
+        let (mut keys, mut values) = (Mat::zeros(rows, dim), Mat::zeros(rows, dim));
+        let block_rows = KV_BLOCK_TOKENS * dim;
+        let blocks = keys.data_mut().chunks_mut(block_rows).zip(values.data_mut().chunks_mut(block_rows));
+        for (block, (keys, values)) in seq.blocks.iter().zip(blocks) {
+            let block = self.kv.layer(*block, layer);
+            let from_k = &block[head * shape.head_len()..][..shape.head_len()];
+            let from_v = &block[(shape.kv_heads + head) * shape.head_len()..][..shape.head_len()];
+            values.copy_from_slice(&from_v[..values.len()]);
+            for (slot, key) in keys.chunks_exact_mut(dim).enumerate() {
+                for (to, from) in key.iter_mut().zip(from_k[slot..].iter().step_by(KV_BLOCK_TOKENS)) {
+                    *to = *from;
+                }
+            }
+        }
+        (keys, values)
+    }
+
+    /// From memory by heads to rows.
+    fn gather(&self, heads: &[f32], grads: &mut Grads) {
+        let config = &self.pass.weights.config;
+        let (dim, rows, group) = (config.head_dim, self.pass.plan.rows(), config.heads / config.kv_heads);
+        grads.q.reshape(rows, config.q_dim());
+        grads.k.reshape(rows, config.kv_dim());
+        grads.v.reshape(rows, config.kv_dim());
+        let mut rest = heads;
+        for seq in &self.pass.plan.seqs {
+            for head in 0..config.kv_heads {
+                let targets = (0..group).map(|i| (0, head * group + i)).chain([(1, head), (2, head)]);
+                for (which, column) in targets {
+                    let (from, after) = rest.split_at(seq.rows.len() * dim);
+                    rest = after;
+                    let to = match which {
+                        0 => &mut grads.q,
+                        1 => &mut grads.k,
+                        _ => &mut grads.v,
+                    };
+                    scatter(from, to, seq, column * dim, dim);
+                }
+            }
+        }
+    }
+}
+
+/// A sequence's rows of some columns.
+fn columns(from: &Mat, seq: &PlanSeq, first: usize, count: usize) -> Mat {
+    let mut out = Mat::zeros(seq.rows.len(), count);
+    for (row, out) in seq.rows.clone().zip(out.data_mut().chunks_exact_mut(count)) {
+        out.copy_from_slice(&from.view().row(row)[first..first + count]);
+    }
+    out
+}
+
+fn scatter(from: &[f32], to: &mut Mat, seq: &PlanSeq, first: usize, count: usize) {
+    let cols = to.view().cols();
+    for (row, from) in seq.rows.clone().zip(from.chunks_exact(count)) {
+        to.data_mut()[row * cols + first..][..count].copy_from_slice(from);
+    }
+}

@@ -1,0 +1,221 @@
+//! The backward pass: gradients of the adapters by example and site.
+//!
+//! It differentiates the unquantised function at the activations that the forward pass produced (straight-through). The
+//! bits of one sequence's gradients do not depend on what else is in the batch.
+
+mod attention;
+mod grad;
+mod layer;
+mod loss;
+
+use openledger_kernels::{Mat, MatRef};
+
+pub use grad::LoraGrad;
+
+use crate::exec::Exec;
+use crate::forward::{Kept, Pass, Plan, Work};
+use crate::kv::{KV_BLOCK_TOKENS, KvPool, KvShape, SeqKv};
+use crate::lora::LoraAdapter;
+use crate::model::{Model, ModelConfig, SiteInfo};
+
+/// Most tokens of one training sequence.
+pub const BACKWARD_ROWS_MAX: usize = 4096;
+
+/// Tokens whose activations are held at once; a larger batch is worked through in parts of about that many.
+///
+/// SmolLM2-135M keeps 0.7 MB a token.
+const PART_ROWS: usize = 1024;
+
+/// One training example.
+#[derive(Clone, Copy, Debug)]
+pub struct TrainSequence<'a> {
+    /// The tokens.
+    pub tokens: &'a [u32],
+    /// For each position the target for the next token, or none where the loss is masked.
+    pub targets: &'a [Option<u32>],
+    /// Factor on this sequence's gradient (the sum over its targets of their cross-entropies' gradients).
+    pub scale: f32,
+}
+
+/// Loss of one sequence.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SequenceLoss {
+    /// Sum of the cross-entropies of its targets, in nats; not scaled.
+    pub loss_sum: f32,
+    /// Number of its targets.
+    pub tokens: u32,
+}
+
+/// Takes the parts of which every LoRA gradient is made.
+///
+/// Called for every adapted site of every sequence that has a target: layers from last to first; within a layer down,
+/// gate, up, o, q, k, v; within a site sequences in order. T counts the positions up to the last target, after
+/// which all gradients are zero.
+pub trait GradSink {
+    /// One site of one sequence.
+    ///
+    /// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
+    /// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`.
+    #[allow(clippy::too_many_arguments)]
+    fn site(&mut self, seq: usize, site: &SiteInfo, lora_scale: f32, x: MatRef<'_>, d: MatRef<'_>, xa: MatRef<'_>, db: MatRef<'_>);
+}
+
+/// Why a batch is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackwardError {
+    /// Tokens and targets do not pair up.
+    #[error("sequence {seq} has {tokens} tokens but {targets} targets")]
+    Targets {
+        /// Index of the sequence.
+        seq: usize,
+        /// Its tokens.
+        tokens: usize,
+        /// Its targets.
+        targets: usize,
+    },
+    /// A token or target is not in the vocabulary.
+    #[error("token {token} is not in the vocabulary of {vocab}")]
+    Token {
+        /// The token.
+        token: u32,
+        /// Size of the vocabulary.
+        vocab: usize,
+    },
+    /// A sequence is too long.
+    #[error("sequence {seq} has {len} tokens; at most {limit} are taken")]
+    Length {
+        /// Index of the sequence.
+        seq: usize,
+        /// Its tokens.
+        len: usize,
+        /// The smaller of the model's context and [`BACKWARD_ROWS_MAX`].
+        limit: usize,
+    },
+    /// The adapter was made for a model of another shape.
+    #[error("the adapter belongs to a model of another shape")]
+    Adapter,
+}
+
+/// Memory of the backward pass, kept from one batch to the next.
+#[derive(Debug, Default)]
+pub(crate) struct BackwardScratch {
+    kv: Option<KvPool>,
+    kept: Vec<Kept>,
+    work: Work,
+    pub(crate) grads: layer::Grads,
+}
+
+/// Sequences whose activations are held at once.
+struct Part<'a> {
+    first: usize,
+    batch: &'a [TrainSequence<'a>],
+}
+
+impl Model {
+    /// Loss and gradients of each sequence under `adapter`; the parts of the gradients go to `sink`.
+    ///
+    /// A sequence without a target has loss zero and no gradient.
+    ///
+    /// # Errors
+    /// If the batch is refused; the sink has seen nothing then.
+    pub fn backward(
+        &self,
+        exec: &mut Exec,
+        adapter: &LoraAdapter,
+        batch: &[TrainSequence<'_>],
+        sink: &mut dyn GradSink,
+    ) -> Result<Vec<SequenceLoss>, BackwardError> {
+        self.check_training(adapter, batch)?;
+        let mut losses = vec![SequenceLoss::default(); batch.len()];
+        for part in parts(batch) {
+            self.backward_part(exec, adapter, &part, &mut losses[part.first..], sink);
+        }
+        Ok(losses)
+    }
+
+    fn check_training(&self, adapter: &LoraAdapter, batch: &[TrainSequence<'_>]) -> Result<(), BackwardError> {
+        if !adapter.fits(self.sites()) {
+            return Err(BackwardError::Adapter);
+        }
+        let (vocab, limit) = (self.config().vocab, self.config().context.min(BACKWARD_ROWS_MAX));
+        for (seq, TrainSequence { tokens, targets, .. }) in batch.iter().enumerate() {
+            if tokens.len() != targets.len() {
+                return Err(BackwardError::Targets { seq, tokens: tokens.len(), targets: targets.len() });
+            }
+            if tokens.len() > limit {
+                return Err(BackwardError::Length { seq, len: tokens.len(), limit });
+            }
+            if let Some(&token) = tokens.iter().chain(targets.iter().flatten()).find(|token| **token as usize >= vocab) {
+                return Err(BackwardError::Token { token, vocab });
+            }
+        }
+        Ok(())
+    }
+
+    fn backward_part(&self, exec: &mut Exec, adapter: &LoraAdapter, part: &Part<'_>, losses: &mut [SequenceLoss], sink: &mut dyn GradSink) {
+        let config = self.config();
+        let BackwardScratch { kv, kept, work, grads } = &mut exec.backward;
+        let kv = pool_for(kv, config, part.batch);
+        let mut plan = Plan::default();
+        let mut held = Vec::new();
+        for (i, sequence) in part.batch.iter().enumerate().filter(|(_, sequence)| used(sequence) > 0) {
+            let mut seq = SeqKv::default();
+            // The pool was made large enough for the whole part.
+            if kv.grow(&mut seq, used(sequence)).is_ok() {
+                plan.push(i, &sequence.tokens[..used(sequence)], 0, seq.blocks.clone(), Some(adapter));
+                held.push(seq);
+            }
+        }
+        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan };
+        kept.resize_with(config.layers.max(kept.len()) + 1, Kept::default);
+        pass.start(work, &mut kept[0].h_in);
+        for layer in 0..config.layers {
+            pass.layer(layer, &mut kept[layer], work, kv);
+            std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
+        }
+        let backward = layer::Backward { pass, adapter, kept, kv, first: part.first };
+        backward.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
+        for layer in (0..config.layers).rev() {
+            backward.layer(layer, &work.rope, grads, sink);
+        }
+        held.into_iter().for_each(|seq| kv.free(seq));
+    }
+}
+
+/// Tokens up to the last target.
+fn used(sequence: &TrainSequence<'_>) -> usize {
+    sequence.targets.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
+}
+
+/// Cuts a batch where the activations of a part reach their limit.
+fn parts<'a>(batch: &'a [TrainSequence<'a>]) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    let (mut first, mut rows) = (0, 0);
+    for (i, sequence) in batch.iter().enumerate() {
+        if i > first && rows + used(sequence) > PART_ROWS {
+            parts.push(Part { first, batch: &batch[first..i] });
+            (first, rows) = (i, 0);
+        }
+        rows += used(sequence);
+    }
+    if rows > 0 {
+        parts.push(Part { first, batch: &batch[first..] });
+    }
+    parts
+}
+
+/// The kept pool, or a new one if that one is too small or for another model.
+fn pool_for<'a>(kept: &'a mut Option<KvPool>, config: &ModelConfig, batch: &[TrainSequence<'_>]) -> &'a mut KvPool {
+    let needed = batch.iter().map(|sequence| used(sequence).div_ceil(KV_BLOCK_TOKENS)).sum();
+    if kept.as_ref().is_some_and(|pool| pool.shape() != KvShape::of(config) || pool.free_blocks() < needed) {
+        *kept = None;
+    }
+    kept.get_or_insert_with(|| KvPool::new(config, needed))
+}
+
+/// Gives `out` the shape of `rows` by `cols`, all zero.
+fn zeroed(out: &mut Mat, rows: usize, cols: usize) {
+    out.reshape(rows, cols);
+    out.fill(0.0);
+}

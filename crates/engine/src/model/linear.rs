@@ -1,0 +1,121 @@
+//! One frozen linear map, quantised or not.
+
+use alloy_primitives::Keccak256;
+use openledger_kernels::{Cpu, Mat, MatMut, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows};
+
+/// `y = W x` with W out x in.
+#[derive(Debug)]
+pub(crate) enum Linear {
+    /// int8 blocks.
+    Q8(Q8Matrix),
+    /// f32, as it is and transposed.
+    F32 { w: Mat, w_t: Mat },
+}
+
+/// Inputs of linear maps: the rows, and their integers if the maps are quantised.
+#[derive(Debug, Default)]
+pub(crate) struct Acts {
+    quantised: QuantisedRows,
+}
+
+/// One of several maps that share an input.
+pub(crate) struct Product<'a> {
+    pub(crate) linear: &'a Linear,
+    pub(crate) out: &'a mut Mat,
+}
+
+impl Linear {
+    pub(crate) fn new(weights: Vec<f32>, out: usize, input: usize, quantise: bool) -> Result<Self, NotFinite> {
+        if quantise {
+            return Ok(Self::Q8(Q8Matrix::quantise(&weights, out, input, Path::best())?));
+        }
+        let w = MatRef::new(&weights, out, input);
+        Ok(Self::F32 { w: w.to_mat(), w_t: w.transposed() })
+    }
+
+    pub(crate) fn d_out(&self) -> usize {
+        match self {
+            Self::Q8(matrix) => matrix.rows(),
+            Self::F32 { w, .. } => w.view().rows(),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Q8(matrix) => matrix.bytes(),
+            Self::F32 { w, w_t } => size_of_val(w.data()) + size_of_val(w_t.data()),
+        }
+    }
+
+    /// One output's weights as f32.
+    pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
+        match self {
+            Self::Q8(matrix) => matrix.dequantise_row(row, out),
+            Self::F32 { w, .. } => out.copy_from_slice(w.view().row(row)),
+        }
+    }
+
+    /// `dx += dy W`.
+    pub(crate) fn backward(&self, cpu: &Cpu, dy: MatRef<'_>, dx: &mut MatMut<'_>) {
+        match self {
+            Self::Q8(matrix) => cpu.q8_backward(dy, matrix, dx),
+            Self::F32 { w, .. } => cpu.gemm(dy, w.view(), dx),
+        }
+    }
+
+    /// Feeds the canonical bytes: kind (8 or 32), rows and columns as u32 big-endian, then row by row either, for each
+    /// block, the scale (f32 little-endian) and 32 signed bytes (zero past the last column), or f32 little-endian.
+    pub(crate) fn hash_into(&self, hasher: &mut Keccak256) {
+        let header = |hasher: &mut Keccak256, kind: u8, rows: usize, cols: usize| {
+            hasher.update([kind]);
+            hasher.update((rows as u32).to_be_bytes());
+            hasher.update((cols as u32).to_be_bytes());
+        };
+        match self {
+            Self::Q8(matrix) => {
+                header(hasher, 8, matrix.rows(), matrix.cols());
+                (0..matrix.rows()).for_each(|row| hasher.update(q8_row(matrix, row)));
+            }
+            Self::F32 { w, .. } => {
+                header(hasher, 32, w.view().rows(), w.view().cols());
+                (0..w.view().rows()).for_each(|row| hasher.update(f32_bytes(w.view().row(row))));
+            }
+        }
+    }
+}
+
+fn q8_row(matrix: &Q8Matrix, row: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(matrix.cols() * 9 / 8 + 36);
+    for (scale, q) in matrix.row_blocks(row) {
+        bytes.extend(scale.to_le_bytes());
+        bytes.extend(q.map(|q| q as u8));
+    }
+    bytes
+}
+
+pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+impl Acts {
+    /// `out = x W^T` for each product; every matrix gets its shape.
+    pub(crate) fn multiply(&mut self, cpu: &Cpu, x: MatRef<'_>, mut products: Vec<Product<'_>>) {
+        for product in &mut products {
+            product.out.reshape(x.rows(), product.linear.d_out());
+        }
+        if products.iter().any(|product| matches!(product.linear, Linear::Q8(_))) {
+            cpu.quantise(x, &mut self.quantised);
+        }
+        let mut quantised = Vec::with_capacity(products.len());
+        for Product { linear, out } in products {
+            match linear {
+                Linear::Q8(weights) => quantised.push(Q8Product { weights, out: out.view_mut() }),
+                Linear::F32 { w_t, .. } => {
+                    out.fill(0.0);
+                    cpu.gemm(x, w_t.view(), &mut out.view_mut());
+                }
+            }
+        }
+        cpu.q8_matmul(&self.quantised, &mut quantised);
+    }
+}
