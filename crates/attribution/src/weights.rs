@@ -47,7 +47,7 @@ impl Outcome {
 }
 
 /// What the scores of all records look like together, exactly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Background {
     /// Twice the median; the median of an even number is the mean of the two middle values.
     pub median_x2: i128,
@@ -58,7 +58,7 @@ pub struct Background {
 }
 
 /// A record that stands out of the background.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CountedRecord {
     /// Position in the record table.
     pub record: u32,

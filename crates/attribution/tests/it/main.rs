@@ -1,5 +1,6 @@
 //! Tests of the attribution crate through its public API.
 
+mod attest;
 mod fixed;
 mod golden;
 mod influence;
