@@ -6,6 +6,7 @@
 //! more likely.
 
 mod build;
+mod engine;
 mod file;
 mod index;
 mod policy;
@@ -16,6 +17,7 @@ mod quantise;
 mod sketch;
 
 pub use build::{BuildInfluenceError, InfluenceBuilder};
+pub use engine::SketchError;
 pub use index::{InfluenceIndex, QuerySketch, ScoreError};
 pub use policy::{InfluencePolicy, Normalise, PolicyError, Preconditioner, SiteSelection};
 pub use proof::RowProof;
