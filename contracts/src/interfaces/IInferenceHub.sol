@@ -76,13 +76,10 @@ interface IInferenceHub {
     error InferenceHub_SplitMismatch(uint256 fees, uint256 parts);
     error InferenceHub_TotalFell(uint128 totalBalance, uint128 previous);
     error InferenceHub_NotPending(uint64 epoch);
-    error InferenceHub_WindowClosed(uint64 epoch, uint64 finalAt);
     error InferenceHub_InvalidProof();
     error InferenceHub_NothingToClaim(address account);
     /// @notice The root promises more than was funded; nothing is paid beyond the funds.
     error InferenceHub_Insolvent(uint128 amount, uint128 funded);
-    /// @notice The bytes are not a receipt of a known version.
-    error InferenceHub_ReceiptVersion(uint256 length);
     error InferenceHub_NoFault(bytes32 receiptHash);
     error InferenceHub_TransferFailed(address to, uint256 amount);
     error InferenceHub_ValueOutOfRange(uint256 value, uint256 limit);
@@ -168,10 +165,6 @@ interface IInferenceHub {
     function undistributedFees() external view returns (uint128);
     function totalBonds() external view returns (uint128);
     function totalBurned() external view returns (uint128);
-    /// @notice Hash of a receipt given in its canonical bytes, `0x01 ++ abi.encode(Receipt)`.
-    function receiptHash(bytes calldata receipt) external view returns (bytes32);
-    /// @notice The digest that an operator signs.
-    function receiptDigest(bytes calldata receipt) external view returns (bytes32);
 
     // Disputes
 

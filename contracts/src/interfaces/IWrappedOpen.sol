@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
+import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
+import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
+
 /// @title Wrapped OPEN
 /// @notice ERC-20 form of the native coin, one to one, with EIP-2612 permits and EIP-3009 authorisations.
 /// EIP-712 domain: {name "Wrapped OPEN", version "1", chainId, verifyingContract}.
-interface IWrappedOpen {
+interface IWrappedOpen is IERC20Metadata, IERC20Permit {
     /// @notice `amount` wei of native OPEN were wrapped for `account`.
     event Deposit(address indexed account, uint256 amount);
     /// @notice `amount` wei were unwrapped by `account`.
@@ -13,8 +16,6 @@ interface IWrappedOpen {
     event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
     /// @notice `authorizer` cancelled the authorisation `nonce`.
     event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
-    event Transfer(address indexed from, address indexed to, uint256 value);
-    event Approval(address indexed owner, address indexed spender, uint256 value);
 
     /// @notice The receiver refused the native coin.
     error WrappedOpen_TransferFailed(address to, uint256 amount);
@@ -35,22 +36,6 @@ interface IWrappedOpen {
     function depositTo(address account) external payable;
     /// @notice Unwraps `amount` to the caller.
     function withdraw(uint256 amount) external;
-
-    function name() external view returns (string memory);
-    function symbol() external view returns (string memory);
-    function decimals() external view returns (uint8);
-    function totalSupply() external view returns (uint256);
-    function balanceOf(address account) external view returns (uint256);
-    function allowance(address owner, address spender) external view returns (uint256);
-    function transfer(address to, uint256 value) external returns (bool);
-    function approve(address spender, uint256 value) external returns (bool);
-    function transferFrom(address from, address to, uint256 value) external returns (bool);
-
-    /// @notice EIP-2612.
-    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
-        external;
-    function nonces(address owner) external view returns (uint256);
-    function DOMAIN_SEPARATOR() external view returns (bytes32);
 
     /// @notice EIP-3009: whether `nonce` is used or cancelled.
     function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);

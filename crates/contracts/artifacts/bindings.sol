@@ -240,105 +240,6 @@ enum ReceiptFault {
     UnknownModel,
     WrongTerms
 }
-/// @title Wrapped OPEN
-/// @notice ERC-20 form of the native coin, one to one, with EIP-2612 permits and EIP-3009 authorisations.
-/// EIP-712 domain: {name "Wrapped OPEN", version "1", chainId, verifyingContract}.
-interface IWrappedOpen {
-    /// @notice `amount` wei of native OPEN were wrapped for `account`.
-    event Deposit(address indexed account, uint256 amount);
-    /// @notice `amount` wei were unwrapped by `account`.
-    event Withdrawal(address indexed account, uint256 amount);
-    /// @notice `authorizer` used the authorisation `nonce`.
-    event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
-    /// @notice `authorizer` cancelled the authorisation `nonce`.
-    event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
-    event Transfer(address indexed from, address indexed to, uint256 value);
-    event Approval(address indexed owner, address indexed spender, uint256 value);
-
-    /// @notice The receiver refused the native coin.
-    error WrappedOpen_TransferFailed(address to, uint256 amount);
-    /// @notice The authorisation counts only after `validAfter`.
-    error WrappedOpen_AuthorizationNotYetValid(uint256 validAfter, uint256 now_);
-    /// @notice The authorisation counted only before `validBefore`.
-    error WrappedOpen_AuthorizationExpired(uint256 validBefore, uint256 now_);
-    /// @notice The authorisation was used or cancelled before.
-    error WrappedOpen_AuthorizationSpent(address authorizer, bytes32 nonce);
-    /// @notice The signature is not `authorizer`'s.
-    error WrappedOpen_InvalidSignature(address authorizer);
-    /// @notice Only the payee may submit a receive authorisation.
-    error WrappedOpen_CallerNotPayee(address caller, address payee);
-
-    /// @notice Wraps the value sent.
-    function deposit() external payable;
-    /// @notice Wraps the value sent for `account`.
-    function depositTo(address account) external payable;
-    /// @notice Unwraps `amount` to the caller.
-    function withdraw(uint256 amount) external;
-
-    function name() external view returns (string memory);
-    function symbol() external view returns (string memory);
-    function decimals() external view returns (uint8);
-    function totalSupply() external view returns (uint256);
-    function balanceOf(address account) external view returns (uint256);
-    function allowance(address owner, address spender) external view returns (uint256);
-    function transfer(address to, uint256 value) external returns (bool);
-    function approve(address spender, uint256 value) external returns (bool);
-    function transferFrom(address from, address to, uint256 value) external returns (bool);
-
-    /// @notice EIP-2612.
-    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
-        external;
-    function nonces(address owner) external view returns (uint256);
-    function DOMAIN_SEPARATOR() external view returns (bytes32);
-
-    /// @notice EIP-3009: whether `nonce` is used or cancelled.
-    function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
-    /// @notice EIP-3009: moves `value` from `from` to `to`; anyone may submit it.
-    function transferWithAuthorization(
-        address from,
-        address to,
-        uint256 value,
-        uint256 validAfter,
-        uint256 validBefore,
-        bytes32 nonce,
-        bytes memory signature
-    ) external;
-    function transferWithAuthorization(
-        address from,
-        address to,
-        uint256 value,
-        uint256 validAfter,
-        uint256 validBefore,
-        bytes32 nonce,
-        uint8 v,
-        bytes32 r,
-        bytes32 s
-    ) external;
-    /// @notice EIP-3009: as `transferWithAuthorization`, but only `to` may submit it.
-    function receiveWithAuthorization(
-        address from,
-        address to,
-        uint256 value,
-        uint256 validAfter,
-        uint256 validBefore,
-        bytes32 nonce,
-        bytes memory signature
-    ) external;
-    function receiveWithAuthorization(
-        address from,
-        address to,
-        uint256 value,
-        uint256 validAfter,
-        uint256 validBefore,
-        bytes32 nonce,
-        uint8 v,
-        bytes32 r,
-        bytes32 s
-    ) external;
-    /// @notice EIP-3009: makes an unused `nonce` worthless.
-    function cancelAuthorization(address authorizer, bytes32 nonce, bytes memory signature) external;
-    function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
-}
 /// @title Datanet registry
 /// @notice Datanets, contributions by commit and reveal, snapshots, revocations. Content stays elsewhere; hashes and
 /// roots are here. EIP-712 domain of consents: {name "OpenLedger Datanet", version "1", chainId, verifyingContract}.
@@ -579,13 +480,10 @@ interface IInferenceHub {
     error InferenceHub_SplitMismatch(uint256 fees, uint256 parts);
     error InferenceHub_TotalFell(uint128 totalBalance, uint128 previous);
     error InferenceHub_NotPending(uint64 epoch);
-    error InferenceHub_WindowClosed(uint64 epoch, uint64 finalAt);
     error InferenceHub_InvalidProof();
     error InferenceHub_NothingToClaim(address account);
     /// @notice The root promises more than was funded; nothing is paid beyond the funds.
     error InferenceHub_Insolvent(uint128 amount, uint128 funded);
-    /// @notice The bytes are not a receipt of a known version.
-    error InferenceHub_ReceiptVersion(uint256 length);
     error InferenceHub_NoFault(bytes32 receiptHash);
     error InferenceHub_TransferFailed(address to, uint256 amount);
     error InferenceHub_ValueOutOfRange(uint256 value, uint256 limit);
@@ -671,10 +569,6 @@ interface IInferenceHub {
     function undistributedFees() external view returns (uint128);
     function totalBonds() external view returns (uint128);
     function totalBurned() external view returns (uint128);
-    /// @notice Hash of a receipt given in its canonical bytes, `0x01 ++ abi.encode(Receipt)`.
-    function receiptHash(bytes calldata receipt) external view returns (bytes32);
-    /// @notice The digest that an operator signs.
-    function receiptDigest(bytes calldata receipt) external view returns (bytes32);
 
     // Disputes
 
@@ -756,4 +650,59 @@ interface IStakerPool {
     /// @notice Rewards that wait for a first staker.
     function heldRewards() external view returns (uint256);
     function unstakeDelay() external view returns (uint64);
+}
+/// @title Receipt judge
+/// @notice Says what is wrong with a receipt, from the receipt and the model's published terms alone. Receipts come in their
+/// canonical bytes, `0x01 ++ abi.encode(Receipt)`.
+interface IReceiptJudge {
+    /// @notice The bytes are not a receipt of a known version.
+    error ReceiptJudge_UnknownVersion(uint256 length);
+
+    /// @notice The first fault of a receipt that `operator` posted in `epoch`, or none, and the receipt's hash.
+    function judge(bytes calldata receipt, uint64 epoch, address operator)
+        external
+        view
+        returns (bytes32 hash, ReceiptFault fault);
+    /// @notice The receipt's hash: EIP-712 hashStruct.
+    function receiptHash(bytes calldata receipt) external view returns (bytes32);
+    /// @notice The digest that an operator signs: domain {name "OpenLedger Receipt", version "1", chainId,
+    /// verifyingContract hub}.
+    function receiptDigest(bytes calldata receipt) external view returns (bytes32);
+}
+/// @title Wrapped OPEN
+interface IWrappedOpen {
+    function DOMAIN_SEPARATOR() external view returns (bytes32);
+    function allowance(address owner, address spender) external view returns (uint256);
+    function approve(address spender, uint256 value) external returns (bool);
+    function authorizationState(address authorizer, bytes32 nonce) external view returns (bool);
+    function balanceOf(address account) external view returns (uint256);
+    function cancelAuthorization(address authorizer, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+    function cancelAuthorization(address authorizer, bytes32 nonce, bytes memory signature) external;
+    function decimals() external view returns (uint8);
+    function deposit() external payable;
+    function depositTo(address account) external payable;
+    function name() external view returns (string memory);
+    function nonces(address owner) external view returns (uint256);
+    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+    function receiveWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes memory signature) external;
+    function receiveWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+    function symbol() external view returns (string memory);
+    function totalSupply() external view returns (uint256);
+    function transfer(address to, uint256 value) external returns (bool);
+    function transferFrom(address from, address to, uint256 value) external returns (bool);
+    function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, bytes memory signature) external;
+    function transferWithAuthorization(address from, address to, uint256 value, uint256 validAfter, uint256 validBefore, bytes32 nonce, uint8 v, bytes32 r, bytes32 s) external;
+    function withdraw(uint256 amount) external;
+    event Approval(address indexed owner, address indexed spender, uint256 value);
+    event AuthorizationCanceled(address indexed authorizer, bytes32 indexed nonce);
+    event AuthorizationUsed(address indexed authorizer, bytes32 indexed nonce);
+    event Deposit(address indexed account, uint256 amount);
+    event Transfer(address indexed from, address indexed to, uint256 value);
+    event Withdrawal(address indexed account, uint256 amount);
+    error WrappedOpen_AuthorizationExpired(uint256 validBefore, uint256 now_);
+    error WrappedOpen_AuthorizationNotYetValid(uint256 validAfter, uint256 now_);
+    error WrappedOpen_AuthorizationSpent(address authorizer, bytes32 nonce);
+    error WrappedOpen_CallerNotPayee(address caller, address payee);
+    error WrappedOpen_InvalidSignature(address authorizer);
+    error WrappedOpen_TransferFailed(address to, uint256 amount);
 }

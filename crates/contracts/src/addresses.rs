@@ -12,15 +12,25 @@ pub const MODEL_REGISTRY: Address = address!("0x4F50454E000000000000000000000000
 pub const INFERENCE_HUB: Address = address!("0x4F50454E00000000000000000000000000000004");
 /// Staker pool (proxy).
 pub const STAKER_POOL: Address = address!("0x4F50454E00000000000000000000000000000005");
+/// Receipt judge (proxy): decides disputes about receipts for the hub.
+pub const RECEIPT_JUDGE: Address = address!("0x4F50454E00000000000000000000000000000006");
 /// Owner of all proxies; itself owned by governance.
 pub const PROXY_ADMIN: Address = address!("0x4F50454E000000000000000000000000000000aD");
 
-/// The implementation behind one of our proxies: the same last byte, with `0C 00` before it.
+/// The implementation behind a proxy: for our own range the same address with `0C` two bytes before the last, for the OP
+/// Stack's range its code namespace (`0xc0d3…`) with the same last two bytes.
 #[must_use]
 pub const fn implementation_of(proxy: Address) -> Address {
     let mut bytes = proxy.0.0;
-    bytes[17] = 0x0C;
-    bytes[18] = 0x00;
+    if bytes[0] == 0x42 {
+        let mut at = 0;
+        while at < 18 {
+            bytes[at] = if at % 2 == 0 { 0xc0 } else { 0xd3 };
+            at += 1;
+        }
+    } else {
+        bytes[17] = 0x0C;
+    }
     Address::new(bytes)
 }
 
