@@ -352,7 +352,7 @@ fn write_genesis(config: &ChainConfig, spec: &ChainSpec, store: &Store) -> Resul
     let (root, passer_root, hashed) = match existing {
         None => {
             let mut committer = empty;
-            let hashed = committer.hash(store.database(), &diff)?;
+            let hashed = committer.hash_on(store, &diff)?;
             let passer = hashed.storage_root(&MESSAGE_PASSER);
             (hashed.root, passer.unwrap_or(alloy_trie::EMPTY_ROOT_HASH), Some((committer, hashed)))
         }
@@ -372,7 +372,7 @@ fn write_genesis(config: &ChainConfig, spec: &ChainSpec, store: &Store) -> Resul
         (None, Some((committer, hashed))) => {
             let body = BlockBody::default();
             let block = CommitBlock { header: &header, body: &body, receipts: &[], diff: &diff, hashed };
-            Ok(committer.commit(store.database(), &block)?)
+            Ok(committer.commit_on(store, &block)?)
         }
         _ => Ok(()),
     }

@@ -117,9 +117,41 @@ fn l1_info_calldata(fork: OpFork, system: &SystemConfig, origin: &L1Origin) -> B
     data.into()
 }
 
-/// L1 block number and sequence number in an L1-info deposit's calldata.
-pub(crate) fn origin_of_calldata(data: &[u8]) -> Option<(u64, u64)> {
-    let sequence = data.get(12..20)?.try_into().ok()?;
-    let number = data.get(28..36)?.try_into().ok()?;
-    Some((u64::from_be_bytes(number), u64::from_be_bytes(sequence)))
+/// What an L1-info deposit says, read back from its calldata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct L1Values {
+    pub(crate) base_fee_scalar: u32,
+    pub(crate) blob_base_fee_scalar: u32,
+    pub(crate) sequence_number: u64,
+    pub(crate) number: u64,
+    pub(crate) base_fee_wei: U256,
+    pub(crate) blob_base_fee_wei: U256,
+    pub(crate) operator_fee_scalar: u32,
+    pub(crate) operator_fee_constant: u64,
+    pub(crate) da_footprint_gas_scalar: u16,
+}
+
+impl L1Values {
+    /// Reads Isthmus or Jovian calldata; `None` for anything else.
+    pub(crate) fn read(data: &[u8]) -> Option<Self> {
+        let selector = data.first_chunk::<4>()?;
+        let da_footprint_gas_scalar = match (*selector, data.len()) {
+            (ISTHMUS_SELECTOR, 176) => 0,
+            (JOVIAN_SELECTOR, 178) => u16::from_be_bytes(data[176..].try_into().ok()?),
+            _ => return None,
+        };
+        let u32_at = |at: usize| Some(u32::from_be_bytes(data[at..at + 4].try_into().ok()?));
+        let u64_at = |at: usize| Some(u64::from_be_bytes(data[at..at + 8].try_into().ok()?));
+        Some(Self {
+            base_fee_scalar: u32_at(4)?,
+            blob_base_fee_scalar: u32_at(8)?,
+            sequence_number: u64_at(12)?,
+            number: u64_at(28)?,
+            base_fee_wei: U256::from_be_slice(&data[36..68]),
+            blob_base_fee_wei: U256::from_be_slice(&data[68..100]),
+            operator_fee_scalar: u32_at(164)?,
+            operator_fee_constant: u64_at(168)?,
+            da_footprint_gas_scalar,
+        })
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! [`Chain::open`] starts one; [`Chain::serve`] puts its JSON-RPC on a port.
 
+mod call;
 mod chain;
 mod config;
 mod error;
@@ -10,10 +11,13 @@ mod execute;
 mod l1;
 mod pool;
 mod producer;
+mod query;
+mod rpc;
 mod spec;
 pub mod state;
 pub mod store;
 
+pub use call::CallOverrides;
 pub use chain::{Chain, NewBlock};
 pub use config::{
     CALL_GAS_MAX, ChainConfig, HISTORY_BLOCKS, INSTANT_BATCH_MS, PROOF_HISTORY_BLOCKS, PoolLimits, RpcLimits,
@@ -24,4 +28,5 @@ pub use error::{
 };
 pub use l1::{DevL1, L1_BLOCK, L1_INFO_DEPOSITOR, L1Origin};
 pub use pool::{JOURNAL_FILE, JOURNAL_VERSION, PoolStatus, PooledTx, encode_journal_record};
-pub use spec::{ChainSpec, FeeMarket, MESSAGE_PASSER, OpFork, SEQUENCER_FEE_VAULT};
+pub use rpc::RpcServer;
+pub use spec::{BASE_FEE_VAULT, ChainSpec, FeeMarket, MESSAGE_PASSER, OpFork, SEQUENCER_FEE_VAULT};

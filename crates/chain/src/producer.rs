@@ -14,7 +14,7 @@ use crate::{
     chain::{Head, Inner, NewBlock, sender_state},
     error::{BuildBlockError, OpenChainError, StoreError},
     execute::{BlockAttributes, execute_block},
-    l1::{DevL1, l1_info_deposit, origin_of_calldata},
+    l1::{DevL1, L1Values, l1_info_deposit},
     pool::BestTransactions,
     spec::MESSAGE_PASSER,
     store::{CommitBlock, Committer, StateView},
@@ -92,13 +92,13 @@ impl Producer {
         let started = Instant::now();
         let block = execute_block(&chain.spec, view, &parent, attributes, &mut best)?;
         let executed = started.elapsed();
-        let hashed = self.committer.hash(chain.store.database(), &block.diff).map_err(stored)?;
+        let hashed = self.committer.hash_on(&chain.store, &block.diff).map_err(stored)?;
         let passer_root = hashed.storage_root(&MESSAGE_PASSER).or(parent.withdrawals_root).unwrap_or(EMPTY_ROOT_HASH);
         let header = block.seal(hashed.root, passer_root);
         let hash_time = started.elapsed() - executed;
         let commit =
             CommitBlock { header: &header, body: &block.body, receipts: &block.receipts, diff: &block.diff, hashed };
-        self.committer.commit(chain.store.database(), &commit).map_err(stored)?;
+        self.committer.commit_on(&chain.store, &commit).map_err(stored)?;
         tracing::debug!(
             number,
             transactions = block.body.transactions.len(),
@@ -135,7 +135,8 @@ impl Producer {
 /// L1 number and sequence number of the parent, from its L1-info deposit.
 fn parent_origin(view: &StateView, parent: &Sealed<Header>) -> Result<Option<(u64, u64)>, StoreError> {
     let body = view.body(parent.number)?;
-    Ok(body.transactions.first().and_then(|tx| origin_of_calldata(tx.input())))
+    let values = body.transactions.first().and_then(|tx| L1Values::read(tx.input()));
+    Ok(values.map(|values| (values.number, values.sequence_number)))
 }
 
 /// Time of the next block: after its parent, not before now, and with regular blocks on the

@@ -21,6 +21,8 @@ use crate::{
 pub const MESSAGE_PASSER: Address = address!("0x4200000000000000000000000000000000000016");
 /// Who receives priority fees: the sequencer fee vault.
 pub const SEQUENCER_FEE_VAULT: Address = address!("0x4200000000000000000000000000000000000011");
+/// Who receives base fees (OP does not burn them): the base fee vault.
+pub const BASE_FEE_VAULT: Address = address!("0x4200000000000000000000000000000000000019");
 /// EIP-1559 denominator where the genesis names none (OP mainnet since Canyon).
 const DEFAULT_DENOMINATOR: u32 = 250;
 /// EIP-1559 elasticity where the genesis names none (OP mainnet).

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use nybbles::Nibbles;
 use op_alloy_consensus::OpReceiptEnvelope;
-use redb::{Database, ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{ReadableDatabase, ReadableTable, Table, WriteTransaction};
 
 use super::codec::{
     ChangedKeys, decode_account, encode_account, encode_block, encode_header, encode_place, encode_receipts,
@@ -70,8 +70,8 @@ impl Committer {
     ///
     /// # Errors
     /// [`StoreError`] if a stored node is missing or damaged.
-    pub fn hash(&mut self, database: &Database, diff: &StateDiff) -> Result<HashedState, StoreError> {
-        let transaction = database.begin_read()?;
+    pub fn hash_on(&mut self, store: &Store, diff: &StateDiff) -> Result<HashedState, StoreError> {
+        let transaction = store.database.begin_read()?;
         let nodes = TrieNodes::accounts(&transaction)?;
         let flat = transaction.open_table(ACCOUNTS)?;
         let mut accounts = BTreeMap::new();
@@ -147,8 +147,8 @@ impl Committer {
     ///
     /// # Errors
     /// [`StoreError`] if the database failed; then nothing was written.
-    pub fn commit(&self, database: &Database, block: &CommitBlock<'_>) -> Result<(), StoreError> {
-        let mut transaction = database.begin_write()?;
+    pub fn commit_on(&self, store: &Store, block: &CommitBlock<'_>) -> Result<(), StoreError> {
+        let mut transaction = store.database.begin_write()?;
         transaction.set_quick_repair(false);
         let number = block.header.number;
         let keys = write_state(&transaction, number, block.diff, &block.hashed)?;

@@ -130,10 +130,6 @@ impl Store {
         StateView::at(self.database.begin_read()?, number)
     }
 
-    pub(crate) fn database(&self) -> &Database {
-        &self.database
-    }
-
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let transaction = self.database.begin_read()?;
         let table = match transaction.open_table(META) {
