@@ -1,0 +1,39 @@
+//! Limits on everything that comes from outside.
+
+/// Largest uploaded file, in bytes.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Largest part of an upload, in bytes.
+pub const CHUNK_BYTES_MAX: usize = 4 << 20;
+/// Largest canonical record, in bytes.
+pub const RECORD_BYTES_MAX: usize = 64 << 10;
+/// Largest line, field or paragraph read before it is a record, in bytes: escapes can double a record, and columns
+/// that the mapping ignores may stand beside it.
+pub const ROW_BYTES_MAX: usize = 1 << 20;
+/// Most rows of one file, accepted or not.
+pub const ROWS_MAX: u64 = 100_000;
+/// Most bytes of all canonical records of one file together.
+pub const CONTENT_BYTES_MAX: usize = 128 << 20;
+/// Most columns of one file.
+pub const COLUMNS_MAX: usize = 256;
+/// Longest column name, in bytes.
+pub const COLUMN_NAME_BYTES_MAX: usize = 256;
+/// Deepest nesting of a JSON row or a Parquet schema.
+pub const NESTING_MAX: usize = 16;
+/// Most turns of a conversation.
+pub const MESSAGES_MAX: usize = 256;
+/// Most rejected rows that a report lists one by one; the rest is counted.
+pub const REJECTIONS_LISTED_MAX: usize = 1_000;
+/// Longest quotation of a value in an error, in characters.
+pub const QUOTE_CHARS_MAX: usize = 40;
+/// Largest footer of a Parquet file, in bytes.
+pub const PARQUET_FOOTER_BYTES_MAX: usize = 4 << 20;
+/// Largest page of a Parquet file after decompression, in bytes.
+pub const PARQUET_PAGE_BYTES_MAX: u64 = 32 << 20;
+/// Most values of one Parquet column, list items included.
+pub const PARQUET_VALUES_MAX: u64 = 1_000_000;
+/// Uploads that one contributor may have open in one Datanet.
+pub const OPEN_UPLOADS_MAX: u64 = 16;
+/// Longest Datanet name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Most rows of one page of a listing.
+pub const PAGE_ROWS_MAX: u32 = 500;
