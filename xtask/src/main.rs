@@ -2,6 +2,7 @@
 
 mod bench;
 mod generate;
+mod licences;
 mod process;
 mod test;
 mod tidy;
