@@ -68,11 +68,6 @@ impl BestTransactions {
         best
     }
 
-    /// No transactions at all.
-    pub(crate) fn none() -> Self {
-        Self::new(std::iter::empty(), 0)
-    }
-
     /// A sender whose next transaction cannot pay the base fee sits this block out.
     fn offer(&mut self, run: VecDeque<Arc<PooledTx>>) {
         let Some(first) = run.front() else { return };

@@ -285,14 +285,6 @@ impl Pool {
         all.sort_by_key(|tx| tx.arrival);
         all.into_iter().map(|tx| tx.encoded.clone()).collect()
     }
-
-    pub(crate) fn len(&self) -> usize {
-        self.by_hash.len()
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
 }
 
 /// Transactions by sender and nonce.

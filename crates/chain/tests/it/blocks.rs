@@ -1,6 +1,6 @@
 //! Blocks hold together: roots, hashes, fees and the L1-info deposit.
 
-use alloy_consensus::{Sealable, Transaction, TxReceipt, proofs};
+use alloy_consensus::{Transaction, TxReceipt, proofs};
 use alloy_primitives::{Address, Bloom, TxKind, U256, b256};
 use openledger_chain::{L1_BLOCK, L1_INFO_DEPOSITOR, SEQUENCER_FEE_VAULT};
 

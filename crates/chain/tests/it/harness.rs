@@ -14,20 +14,20 @@ use tempfile::TempDir;
 use crate::support::{CHAIN_ID, account, genesis};
 
 /// Longest wait for something that must happen.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An instantly mining chain with its directory.
-pub struct Devnet {
-    pub chain: Chain,
-    pub dir: TempDir,
+pub(crate) struct Devnet {
+    pub(crate) chain: Chain,
+    pub(crate) dir: TempDir,
 }
 
 impl Devnet {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::with(|_| {})
     }
 
-    pub fn with(change: impl FnOnce(&mut ChainConfig)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut ChainConfig)) -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let mut config = config(&dir);
         change(&mut config);
@@ -35,22 +35,22 @@ impl Devnet {
         Self { chain, dir }
     }
 
-    pub fn latest(&self) -> StateView {
+    pub(crate) fn latest(&self) -> StateView {
         self.chain.latest().expect("the database works")
     }
 }
 
-pub fn config(dir: &TempDir) -> ChainConfig {
+pub(crate) fn config(dir: &TempDir) -> ChainConfig {
     let funded: Vec<Address> = (0..8).map(|index| account(index).address()).collect();
     ChainConfig::new(dir.path(), genesis(&funded)).instant()
 }
 
 /// A transaction before it is signed.
 #[derive(Clone)]
-pub struct Draft(pub TxEip1559);
+pub(crate) struct Draft(pub(crate) TxEip1559);
 
 impl Draft {
-    pub fn new(nonce: u64, to: TxKind) -> Self {
+    pub(crate) fn new(nonce: u64, to: TxKind) -> Self {
         Self(TxEip1559 {
             chain_id: CHAIN_ID,
             nonce,
@@ -62,31 +62,31 @@ impl Draft {
         })
     }
 
-    pub fn transfer(nonce: u64, to: Address, value: u64) -> Self {
+    pub(crate) fn transfer(nonce: u64, to: Address, value: u64) -> Self {
         let mut draft = Self::new(nonce, to.into());
         draft.0.value = U256::from(value);
         draft.0.gas_limit = 21_000;
         draft
     }
 
-    pub fn input(mut self, input: impl Into<Bytes>) -> Self {
+    pub(crate) fn input(mut self, input: impl Into<Bytes>) -> Self {
         self.0.input = input.into();
         self
     }
 
-    pub fn fees(mut self, cap: u128, tip: u128) -> Self {
+    pub(crate) fn fees(mut self, cap: u128, tip: u128) -> Self {
         (self.0.max_fee_per_gas, self.0.max_priority_fee_per_gas) = (cap, tip);
         self
     }
 
-    pub fn sign(mut self, signer: &PrivateKeySigner) -> Bytes {
+    pub(crate) fn sign(mut self, signer: &PrivateKeySigner) -> Bytes {
         let signature = signer.sign_transaction_sync(&mut self.0).expect("the key signs");
         OpTxEnvelope::Eip1559(self.0.into_signed(signature)).encoded_2718().into()
     }
 }
 
 /// Waits for the block that contains `hash`.
-pub async fn mined(
+pub(crate) async fn mined(
     blocks: &mut tokio::sync::broadcast::Receiver<std::sync::Arc<NewBlock>>,
     hash: B256,
 ) -> std::sync::Arc<NewBlock> {
@@ -102,7 +102,7 @@ pub async fn mined(
 }
 
 /// Submits `tx` and waits for its block.
-pub async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<NewBlock> {
+pub(crate) async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<NewBlock> {
     let mut blocks = devnet.chain.subscribe_blocks();
     let hash = devnet.chain.submit(tx).await.expect("the pool takes it");
     mined(&mut blocks, hash).await

@@ -9,7 +9,7 @@ use crate::state_root::{Change, Model};
 
 /// Commits `blocks` one by one; after each, the root, the flat state and the reopened database agree with
 /// the model, and afterwards every earlier state can still be read.
-pub fn check(blocks: Vec<Vec<Change>>) -> Result<(), TestCaseError> {
+pub(crate) fn check(blocks: Vec<Vec<Change>>) -> Result<(), TestCaseError> {
     let dir = tempfile::tempdir().unwrap();
     let mut store = Store::open(dir.path(), 4 << 20).unwrap();
     let mut model = Model::default();

@@ -4,6 +4,12 @@
 mod support;
 
 mod blocks;
+mod clients;
+mod formats;
 mod harness;
 mod harness_store;
+mod killed;
+mod pool;
+mod recovery;
+mod rpc;
 mod state_root;

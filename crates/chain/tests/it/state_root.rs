@@ -106,7 +106,7 @@ proptest! {
 }
 
 /// (account, what happens, slot, value)
-pub type Change = (u8, u8, u8, u8);
+pub(crate) type Change = (u8, u8, u8, u8);
 
 fn state_changes() -> impl Strategy<Value = Vec<Vec<Change>>> {
     let change = (0u8..12, 0u8..10, 0u8..6, any::<u8>());
@@ -115,11 +115,11 @@ fn state_changes() -> impl Strategy<Value = Vec<Vec<Change>>> {
 
 /// The account map that the database must agree with.
 #[derive(Default)]
-pub struct Model(pub BTreeMap<Address, AccountDiff>);
+pub(crate) struct Model(pub(crate) BTreeMap<Address, AccountDiff>);
 
 impl Model {
     /// Applies a block's changes and returns them as a diff.
-    pub fn apply(&mut self, changes: &[Change]) -> StateDiff {
+    pub(crate) fn apply(&mut self, changes: &[Change]) -> StateDiff {
         let mut diff = StateDiff::default();
         for (account, what, slot, value) in changes {
             let address = Address::repeat_byte(account + 1);
@@ -146,7 +146,7 @@ impl Model {
         diff
     }
 
-    pub fn root(&self) -> B256 {
+    pub(crate) fn root(&self) -> B256 {
         root_from_scratch(&StateDiff { accounts: self.0.clone(), codes: BTreeMap::new() })
     }
 }

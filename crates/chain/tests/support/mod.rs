@@ -5,12 +5,12 @@ use alloy_primitives::{Address, Bytes, U256, hex};
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner, coins_bip39::English};
 
 /// The development mnemonic.
-pub const MNEMONIC: &str = "test test test test test test test test test test test junk";
+pub(crate) const MNEMONIC: &str = "test test test test test test test test test test test junk";
 /// The development chain id.
-pub const CHAIN_ID: u64 = 161_201;
+pub(crate) const CHAIN_ID: u64 = 161_201;
 
 /// The `index`-th development account.
-pub fn account(index: u32) -> PrivateKeySigner {
+pub(crate) fn account(index: u32) -> PrivateKeySigner {
     MnemonicBuilder::<English>::default()
         .phrase(MNEMONIC)
         .index(index)
@@ -20,7 +20,7 @@ pub fn account(index: u32) -> PrivateKeySigner {
 }
 
 /// A genesis that funds `funded` with a million OPEN each.
-pub fn genesis(funded: &[Address]) -> Genesis {
+pub(crate) fn genesis(funded: &[Address]) -> Genesis {
     let rich = U256::from(10).pow(U256::from(24));
     let alloc = funded.iter().map(|a| (*a, GenesisAccount::default().with_balance(rich)));
     let mut genesis = Genesis::default().extend_accounts(alloc);
@@ -31,7 +31,7 @@ pub fn genesis(funded: &[Address]) -> Genesis {
 }
 
 /// Init code of the test token (`tests/fixtures/Token.sol`) with `supply`.
-pub fn token_init_code(supply: U256) -> Bytes {
+pub(crate) fn token_init_code(supply: U256) -> Bytes {
     let code = include_str!("../fixtures/token.hex").trim();
     let mut code = hex::decode(code).expect("the fixture is hex");
     code.extend(supply.to_be_bytes::<32>());

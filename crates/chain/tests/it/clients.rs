@@ -1,0 +1,120 @@
+//! The real `cast` and `viem` against a served chain.
+//!
+//! They are npm packages; the first run installs them into `$OPENLEDGER_TOOLS` or
+//! `~/.cache/openledger/tools`. A machine without npm has nothing to test with, and says so.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use alloy_primitives::{Address, U256, hex};
+use openledger_chain::RpcServer;
+
+use crate::{
+    harness::Devnet,
+    support::{account, token_init_code},
+};
+
+const PACKAGES: [&str; 2] = ["@foundry-rs/cast@1.7.1", "viem@2"];
+
+struct Tools(PathBuf);
+
+impl Tools {
+    /// The folder with the packages, or `None` on a machine without npm.
+    fn find() -> Option<Self> {
+        let home = env::var_os("HOME").map(PathBuf::from)?;
+        let given = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
+        let tools = Self(given.unwrap_or_else(|| home.join(".cache/openledger/tools")));
+        if tools.cast().exists() && tools.0.join("node_modules/viem").exists() {
+            return Some(tools);
+        }
+        if Command::new("npm").arg("--version").output().is_err() {
+            return None;
+        }
+        std::fs::create_dir_all(&tools.0).expect("the tools folder can be made");
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&tools.0).args(PACKAGES);
+        succeed(npm.output().expect("npm runs"), "npm install");
+        Some(tools)
+    }
+
+    fn cast(&self) -> PathBuf {
+        self.0.join("node_modules/@foundry-rs/cast-linux-amd64/bin/cast")
+    }
+}
+
+fn succeed(output: Output, what: &str) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{what} failed\nstdout: {out}\nstderr: {err}");
+    out
+}
+
+fn key(index: u32) -> String {
+    hex::encode_prefixed(account(index).to_bytes())
+}
+
+async fn served() -> (Devnet, RpcServer) {
+    let devnet = Devnet::start();
+    let server = devnet.chain.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port");
+    (devnet, server)
+}
+
+/// Runs a client off the async threads, on which the server runs.
+async fn run(mut command: Command, what: &'static str) -> String {
+    let output = tokio::task::spawn_blocking(move || command.output().expect("the client starts"));
+    succeed(output.await.expect("the client is waited for"), what)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viem_sends_deploys_reads_and_subscribes() {
+    let Some(tools) = Tools::find() else { return };
+    let (_devnet, server) = served().await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/viem.mjs");
+    let bytecode = format!("0x{}", include_str!("../fixtures/token.hex").trim());
+    let mut node = Command::new("node");
+    node.arg(script).args([server.http_url(), server.ws_url(), key(0), bytecode]).arg(&tools.0);
+    let out = run(node, "viem").await;
+    assert!(out.contains(r#""viem":"ok""#), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cast_sends_deploys_calls_and_traces() {
+    let Some(tools) = Tools::find() else { return };
+    let (devnet, server) = served().await;
+    let url = server.http_url();
+    let cast = async |args: &[&str]| {
+        let mut command = Command::new(tools.cast());
+        let (verb, rest) = args.split_first().expect("a verb");
+        command.args([verb, "--rpc-url", &url]).args(rest);
+        run(command, "cast").await
+    };
+    assert_eq!(cast(&["chain-id"]).await, "161201");
+    let friend = Address::repeat_byte(0xab).to_string();
+    let signer = key(1);
+    let send = async |args: &[&str]| {
+        let all = [&["send", "--json", "--private-key", &signer], args].concat();
+        let receipt: serde_json::Value = serde_json::from_str(&cast(&all).await).expect("a receipt");
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        receipt
+    };
+    send(&[&friend, "--value", "3ether"]).await;
+    assert_eq!(cast(&["balance", &friend, "--ether"]).await, "3.000000000000000000");
+    let code = hex::encode_prefixed(token_init_code(U256::from(77)));
+    let deployed = send(&["--create", &code]).await;
+    let token = deployed["contractAddress"].as_str().expect("an address").to_owned();
+    let sent = send(&[&token, "transfer(address,uint256)", &friend, "7"]).await;
+    assert_eq!(cast(&["call", &token, "balanceOf(address)(uint256)", &friend]).await, "7");
+    let hash = sent["transactionHash"].as_str().expect("a hash");
+    let logs = cast(&["logs", "--json", "--from-block", "0", "--address", &token]).await;
+    assert_eq!(serde_json::from_str::<Vec<serde_json::Value>>(&logs).expect("logs").len(), 2);
+    assert!(cast(&["receipt", hash, "l1BaseFeeScalar"]).await.len() <= 4);
+    let trace = cast(&["rpc", "debug_traceTransaction", hash, r#"{"tracer":"callTracer"}"#]).await;
+    assert!(trace.contains(r#""type":"CALL""#), "{trace}");
+    let block = devnet.chain.head().number.to_string();
+    let json = cast(&["block", &block, "--json", "--full"]).await;
+    let shown: serde_json::Value = serde_json::from_str(&json).expect("a block");
+    assert_eq!(shown["hash"].as_str(), Some(devnet.chain.head().hash().to_string().as_str()));
+}

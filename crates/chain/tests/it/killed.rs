@@ -1,0 +1,96 @@
+//! kill -9 at arbitrary moments: the process dies, nothing acknowledged is lost.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, Command, Stdio},
+};
+
+use alloy_primitives::{Address, U256};
+use openledger_chain::{Chain, ChainConfig};
+
+use crate::{
+    harness::{Devnet, Draft, config},
+    support::account,
+};
+
+const CHILD_DIR: &str = "OPENLEDGER_CHAIN_CRASH_DIR";
+const TO: Address = Address::repeat_byte(0x51);
+/// Acknowledgements after which each child is killed; uneven, so that the kills fall anywhere between journal,
+/// execution, commit and announcement.
+const KILL_AFTER: [usize; 12] = [1, 2, 3, 5, 8, 13, 17, 23, 29, 31, 37, 41];
+
+fn at(dir: &Path) -> ChainConfig {
+    let mut config = ChainConfig::new(dir, config_genesis()).instant();
+    config.instant_batch_ms = 1;
+    config
+}
+
+fn config_genesis() -> alloy_genesis::Genesis {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    config(&dir).genesis
+}
+
+/// The process that is killed: submits transfers as fast as it can and writes a line after each
+/// acknowledgement. Without the environment variable it is not that process and has nothing to do.
+#[test]
+fn child_that_submits_until_it_is_killed() {
+    let Some(dir) = env::var_os(CHILD_DIR) else { return };
+    let chain = Chain::open(at(Path::new(&dir))).expect("the chain opens after a kill");
+    let sender = account(0);
+    let first = chain.pending_nonce(&sender.address()).expect("the database works");
+    for nonce in first..first + 10_000 {
+        let tx = Draft::transfer(nonce, TO, 1).fees(1 << 60, 1).sign(&sender);
+        match chain.submit_blocking(tx) {
+            Ok(_) => writeln!(std::io::stdout(), "acknowledged {nonce}").expect("the parent listens"),
+            Err(error) => panic!("transfer {nonce} was refused: {error}"),
+        }
+    }
+}
+
+fn spawn(dir: &Path) -> Child {
+    Command::new(env::current_exe().expect("the test binary has a path"))
+        .args(["--exact", "killed::child_that_submits_until_it_is_killed", "--nocapture"])
+        .env(CHILD_DIR, dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the test binary starts again")
+}
+
+/// The last nonce that the child saw acknowledged before it died.
+fn kill_after(mut child: Child, acknowledgements: usize) -> u64 {
+    let out = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut last = None;
+    let mut seen = 0;
+    for line in out.lines().map_while(Result::ok) {
+        let Some(nonce) = line.trim().rsplit_once("acknowledged ").map(|(_, nonce)| nonce) else { continue };
+        last = nonce.parse().ok();
+        seen += 1;
+        if seen == acknowledgements {
+            child.kill().expect("it runs"); // SIGKILL
+        }
+    }
+    child.wait().expect("it was started");
+    last.expect("it acknowledged something before it was killed")
+}
+
+#[tokio::test]
+async fn killed_processes_lose_nothing_that_they_acknowledged() {
+    let dir = tempfile::tempdir().unwrap();
+    for acknowledgements in KILL_AFTER {
+        let last = kill_after(spawn(dir.path()), acknowledgements);
+        let chain = Chain::open(at(dir.path())).expect("the stored state matches its head");
+        let next = chain.pending_nonce(&account(0).address()).unwrap();
+        assert!(next > last, "nonce {last} was acknowledged, but the next one is {next}");
+        chain.shutdown();
+    }
+    // What was only in the journal is mined: every transfer arrives exactly once.
+    let devnet = Devnet { chain: Chain::open(at(dir.path())).unwrap(), dir };
+    devnet.chain.mine().await.unwrap();
+    let sent = devnet.chain.pending_nonce(&account(0).address()).unwrap();
+    let view = devnet.latest();
+    assert_eq!(view.account(&TO).unwrap().unwrap().balance, U256::from(sent));
+    assert_eq!(view.account(&account(0).address()).unwrap().unwrap().nonce, sent);
+}
