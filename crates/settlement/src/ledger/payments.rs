@@ -1,0 +1,367 @@
+//! Taking a payment: reserve, serve, charge.
+
+use std::fmt;
+
+use alloy_signer::SignerSync;
+use openledger_contracts::{ChannelConfig, Receipt};
+use openledger_primitives::{B256, ChannelId, ModelId, ReceiptHash, Wei, keccak256};
+use openledger_store::{ReadTx, RowExt, StoreError, Tx, number_value, params, wei_bytes};
+
+use super::rows::{self, WeightTable};
+use super::{ANSWER_BYTES_MAX, ChannelHold, Ledger};
+use crate::channel::{Authorized, Channel, PaymentError, Term};
+use crate::epoch::EPOCH_RECEIPTS_MAX;
+use crate::receipt::{ReceiptDraft, ReceiptError, ReceiptPlace, SignedReceipt};
+use crate::signature::SignatureError;
+use crate::voucher::{SignedVoucher, channel_id, voucher_signer};
+use crate::x402::{self, BatchPayload, PaymentPayload, PaymentRequirements, SettleExtra, SettleResponse};
+
+/// A payment whose terms are those offered, for one request.
+#[derive(Clone, Debug)]
+pub struct Payment {
+    /// The channel's configuration.
+    pub config: ChannelConfig,
+    /// The voucher.
+    pub voucher: SignedVoucher,
+    /// The most that the request can cost.
+    pub amount_max: Wei,
+    /// Key under which the answer is kept for retries.
+    pub identifier: String,
+    /// Hash of the request, so that an identifier is not used for two.
+    pub fingerprint: B256,
+}
+
+impl Payment {
+    /// Reads a payment for `offer`; `request` is the hash of the request's body. Without an identifier of the
+    /// payer's, voucher and request together are one.
+    ///
+    /// # Errors
+    /// [`PaymentError`] naming the term that differs.
+    pub fn read(payload: &PaymentPayload, offer: &PaymentRequirements, request: B256) -> Result<Self, PaymentError> {
+        let (wire_config, wire_voucher) = match &payload.payload {
+            BatchPayload::Voucher { channel_config, voucher } => (channel_config, voucher),
+            BatchPayload::Deposit { .. } => return Err(PaymentError::PayloadType { kind: "deposit" }),
+            BatchPayload::Refund { .. } => return Err(PaymentError::PayloadType { kind: "refund" }),
+        };
+        let malformed = |error: x402::HeaderError| PaymentError::Malformed { reason: error.to_string() };
+        let accepted = &payload.accepted;
+        same(Term::Scheme, &(payload.x402_version, &accepted.scheme), &(x402::X402_VERSION, &offer.scheme))?;
+        same(Term::Network, &accepted.network, &offer.network)?;
+        same(Term::Amount, &accepted.amount, &offer.amount)?;
+        same(Term::Token, &wire_config.token, &offer.asset)?;
+        same(Term::Receiver, &wire_config.receiver, &offer.pay_to)?;
+        let authorizer = &offer.extra.receiver_authorizer;
+        same(Term::ReceiverAuthorizer, &wire_config.receiver_authorizer, authorizer)?;
+        same(Term::WithdrawDelay, &wire_config.withdraw_delay, &offer.extra.withdraw_delay)?;
+        let voucher = SignedVoucher::from(wire_voucher);
+        let identifier = match payload.identifier().map_err(malformed)? {
+            Some(identifier) => identifier.to_owned(),
+            None => keccak256([voucher.signature.as_ref(), request.as_slice()].concat()).to_string(),
+        };
+        let config = ChannelConfig::try_from(wire_config).map_err(malformed)?;
+        Ok(Self { config, voucher, amount_max: offer.amount, identifier, fingerprint: request })
+    }
+}
+
+fn same<T: fmt::Debug + PartialEq>(field: Term, given: &T, expected: &T) -> Result<(), PaymentError> {
+    if given == expected {
+        return Ok(());
+    }
+    Err(PaymentError::TermMismatch { field, given: format!("{given:?}"), expected: format!("{expected:?}") })
+}
+
+/// A payment let in: to be served, or served before.
+#[derive(Debug)]
+pub enum Admission {
+    /// Serve it, then charge it.
+    Reserved(Reservation),
+    /// It was charged before; here is its answer again.
+    Answered(StoredAnswer),
+}
+
+/// A channel held for one request. Dropping it frees the channel and charges nothing.
+#[derive(Debug)]
+pub struct Reservation {
+    authorized: Authorized,
+    identifier: String,
+    fingerprint: B256,
+    payer: openledger_primitives::Address,
+    _hold: ChannelHold,
+}
+
+impl Reservation {
+    /// The channel held.
+    #[must_use]
+    pub fn channel(&self) -> ChannelId {
+        self.authorized.voucher.channel
+    }
+
+    /// The most that may be charged.
+    #[must_use]
+    pub fn amount_max(&self) -> Wei {
+        self.authorized.amount_max
+    }
+}
+
+/// The answer to a request that was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAnswer {
+    /// The answer's body.
+    pub answer: Vec<u8>,
+    /// The payment response sent with it.
+    pub settlement: SettleResponse,
+}
+
+/// A request charged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Charge {
+    /// The receipt.
+    pub receipt: SignedReceipt,
+    /// The answer and the payment response.
+    pub answered: StoredAnswer,
+}
+
+/// Why a payment was not let in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReserveError {
+    /// The payment itself is not good.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    /// The channel is not known here yet: read it from the chain and try again.
+    #[error("channel {channel} is not known yet")]
+    UnknownChannel {
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// The payer used the identifier for another request.
+    #[error("payment identifier {identifier:?} was used for another request")]
+    IdentifierReused {
+        /// The identifier.
+        identifier: String,
+    },
+    /// The database failed.
+    #[error("the payment could not be looked up")]
+    Store(#[from] StoreError),
+}
+
+/// Why a request was not charged. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChargeError {
+    /// The voucher does not cover it.
+    #[error("the voucher does not cover the request")]
+    Payment(#[from] PaymentError),
+    /// No receipt could be made.
+    #[error("no receipt could be made")]
+    Receipt(#[from] ReceiptError),
+    /// The answer is too large to keep for retries.
+    #[error("the answer has {bytes} bytes; at most {ANSWER_BYTES_MAX} are kept")]
+    AnswerTooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// A reserve would be paid whose records are not known.
+    #[error("the records of snapshot {root} are not known")]
+    UnknownSnapshot {
+        /// Root of the snapshot.
+        root: B256,
+    },
+    /// Parents would be paid who are not known.
+    #[error("the parents of model {model} are not known")]
+    UnknownParents {
+        /// The model.
+        model: ModelId,
+    },
+    /// The open epoch is full.
+    #[error("epoch {epoch} has {EPOCH_RECEIPTS_MAX} receipts; retry when it is sealed")]
+    EpochFull {
+        /// Which epoch.
+        epoch: u64,
+    },
+    /// The database failed.
+    #[error("the charge could not be written")]
+    Store(#[from] StoreError),
+    /// The task that charges died: the program is stopping.
+    #[error("the charge was interrupted")]
+    Interrupted(#[from] tokio::task::JoinError),
+}
+
+impl Ledger {
+    /// Lets a payment in and keeps its channel until the reservation is charged or dropped.
+    ///
+    /// # Errors
+    /// [`ReserveError`]; the channel stays free then.
+    pub fn reserve(&self, payment: Payment) -> Result<Admission, ReserveError> {
+        self.check_signature(&payment)?;
+        if let Some(answered) = self.answered(&payment)? {
+            return Ok(Admission::Answered(answered));
+        }
+        let channel = payment.voucher.channel;
+        let hold = self.hold(channel).ok_or(PaymentError::ChannelBusy { channel })?;
+        // The same payment may have been charged between the look-up and the hold.
+        if let Some(answered) = self.answered(&payment)? {
+            return Ok(Admission::Answered(answered));
+        }
+        let known = self.channel(channel)?.ok_or(ReserveError::UnknownChannel { channel })?;
+        let authorized = known.authorize(payment.voucher, payment.amount_max, self.chain_id)?;
+        Ok(Admission::Reserved(Reservation {
+            authorized,
+            identifier: payment.identifier,
+            fingerprint: payment.fingerprint,
+            payer: payment.config.payer,
+            _hold: hold,
+        }))
+    }
+
+    /// Nobody but the payer learns whether an identifier was used, or gets its answer.
+    fn check_signature(&self, payment: &Payment) -> Result<(), PaymentError> {
+        let actual = channel_id(&payment.config, self.chain_id);
+        let claimed = payment.voucher.channel;
+        if actual != claimed {
+            return Err(PaymentError::ChannelIdMismatch { claimed, actual });
+        }
+        let verified: Result<(), SignatureError> =
+            payment.voucher.verify(voucher_signer(&payment.config), self.chain_id);
+        verified.map_err(PaymentError::VoucherSignature)
+    }
+
+    fn answered(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
+        let sql = "SELECT fingerprint, settlement, answer FROM settlement_payments
+            WHERE channel = ?1 AND identifier = ?2";
+        let key = params![payment.voucher.channel.0.as_slice(), payment.identifier];
+        self.store.read(|tx| {
+            tx.query_opt(sql, key, |row| {
+                if row.hash("fingerprint")? != payment.fingerprint {
+                    return Err(ReserveError::IdentifierReused { identifier: payment.identifier.clone() });
+                }
+                let settlement: String = row.column("settlement")?;
+                let malformed = |_| StoreError::Malformed { column: "settlement".into(), kind: "payment response" };
+                let settlement = serde_json::from_str(&settlement).map_err(malformed)?;
+                Ok(StoredAnswer { answer: row.column("answer")?, settlement })
+            })
+        })
+    }
+
+    /// Charges a served request: one transaction over channel, receipt and answer, on disk when this returns.
+    /// `answer` makes the body to keep, with the receipt in hand. Blocks; call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// [`ChargeError`]; nothing is charged then and the channel is free.
+    pub fn charge(
+        &self,
+        reservation: Reservation,
+        draft: ReceiptDraft,
+        key: &dyn SignerSync,
+        operator: openledger_primitives::Address,
+        answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
+    ) -> Result<Charge, ChargeError> {
+        let fee = draft.fee().map_err(ReceiptError::from)?;
+        let authorized = &reservation.authorized;
+        self.store.with_tx(|tx| {
+            let id = authorized.voucher.channel;
+            let mut channel = rows::channel(tx, id)?.ok_or(PaymentError::ChannelNotFound { channel: id })?;
+            let (before, _) = channel.charge(authorized, fee)?;
+            let (epoch, sequence) = next_place(tx, draft.answered_at)?;
+            let place = ReceiptPlace {
+                epoch,
+                sequence,
+                channel: id,
+                payer: reservation.payer,
+                cumulative_before: before,
+                voucher_hash: authorized.voucher.digest(self.chain_id),
+                operator,
+            };
+            let receipt = draft.complete(place)?;
+            check_payable(tx, &receipt)?;
+            let receipt = SignedReceipt::sign(receipt, self.chain_id, key)?;
+            let answered = self.stored_answer(&channel, &receipt, answer)?;
+            rows::put_channel(tx, &channel)?;
+            put_receipt(tx, &receipt, &authorized.voucher)?;
+            put_payment(tx, &reservation, sequence, &answered)?;
+            Ok(Charge { receipt, answered })
+        })
+    }
+
+    fn stored_answer(
+        &self,
+        channel: &Channel,
+        receipt: &SignedReceipt,
+        answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
+    ) -> Result<StoredAnswer, ChargeError> {
+        let answer = answer(receipt);
+        if answer.len() > ANSWER_BYTES_MAX {
+            return Err(ChargeError::AnswerTooLarge { bytes: answer.len() });
+        }
+        let extra = SettleExtra {
+            charged_amount: Wei(receipt.receipt.fee),
+            channel_state: channel.state(),
+            receipt_hash: Some(receipt.hash()),
+        };
+        Ok(StoredAnswer { answer, settlement: SettleResponse::charged(self.chain_id, channel.config.payer, extra) })
+    }
+}
+
+/// The open epoch, opened if need be, and the next sequence number.
+fn next_place(tx: &Tx<'_>, now_s: u64) -> Result<(u64, u64), ChargeError> {
+    let sequence = tx.count("SELECT max(sequence) FROM settlement_receipts", [])? + 1;
+    let open =
+        tx.query_opt("SELECT number, first_sequence FROM settlement_epochs WHERE state = 'open'", [], |row| {
+            Ok::<_, StoreError>((row.number("number")?, row.number("first_sequence")?))
+        })?;
+    if let Some((epoch, first)) = open {
+        let full = sequence - first >= EPOCH_RECEIPTS_MAX as u64;
+        return if full { Err(ChargeError::EpochFull { epoch }) } else { Ok((epoch, sequence)) };
+    }
+    let epoch = tx.count("SELECT max(number) FROM settlement_epochs", [])? + 1;
+    let sql = "INSERT INTO settlement_epochs (number, state, first_sequence, opened_at) VALUES (?1, 'open', ?2, ?3)";
+    let (number, first) = (number_value("epoch", epoch)?, number_value("sequence", sequence)?);
+    tx.execute(sql, params![number, first, number_value("time", now_s)?])?;
+    Ok((epoch, sequence))
+}
+
+/// Refuses a receipt that the epoch could not settle: better no charge than an epoch that never closes.
+fn check_payable(tx: &ReadTx<'_>, receipt: &Receipt) -> Result<(), ChargeError> {
+    let split = &receipt.split;
+    let model = ModelId(receipt.modelId);
+    if split.parents > 0 && rows::weights(tx, WeightTable::Parents, model.0)?.is_empty() {
+        return Err(ChargeError::UnknownParents { model });
+    }
+    let to_reserve = (split.influence > 0 && receipt.influence.is_empty())
+        || (split.provenance > 0 && receipt.provenance.is_empty());
+    for &root in receipt.snapshotRoots.iter().filter(|_| to_reserve) {
+        if rows::weights(tx, WeightTable::Reserves, root)?.is_empty() {
+            return Err(ChargeError::UnknownSnapshot { root });
+        }
+    }
+    Ok(())
+}
+
+fn put_receipt(tx: &Tx<'_>, receipt: &SignedReceipt, voucher: &SignedVoucher) -> Result<(), StoreError> {
+    let ReceiptHash(hash) = receipt.hash();
+    let sql = "INSERT INTO settlement_receipts (sequence, hash, epoch, channel, bytes, max_claimable, signature)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let sequence = number_value("sequence", receipt.receipt.sequence)?;
+    let epoch = number_value("epoch", receipt.receipt.epoch)?;
+    let channel = receipt.receipt.channelId;
+    let (ceiling, signature) = (wei_bytes(voucher.max_claimable), voucher.signature.as_ref());
+    let bytes = receipt.to_bytes();
+    tx.execute(sql, params![sequence, hash.as_slice(), epoch, channel.as_slice(), bytes, ceiling, signature])?;
+    Ok(())
+}
+
+fn put_payment(
+    tx: &Tx<'_>,
+    reservation: &Reservation,
+    sequence: u64,
+    answered: &StoredAnswer,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO settlement_payments (channel, identifier, fingerprint, sequence, settlement, answer)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let settlement = serde_json::to_string(&answered.settlement).expect("payment responses are always JSON");
+    let channel = reservation.channel().0;
+    let (identifier, fingerprint) = (&reservation.identifier, reservation.fingerprint.as_slice());
+    let sequence = number_value("sequence", sequence)?;
+    tx.execute(sql, params![channel.as_slice(), identifier, fingerprint, sequence, settlement, answered.answer])?;
+    Ok(())
+}

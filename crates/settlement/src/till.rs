@@ -1,0 +1,238 @@
+//! The till: lets payments in and charges them, for whatever serves requests.
+//!
+//! It joins the books with the chain: an unknown or outdated channel is read from the hub first, so that nobody
+//! pays with money that is no longer there.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use alloy_signer::SignerSync;
+use openledger_contracts::addresses::{INFERENCE_HUB, WRAPPED_OPEN};
+use openledger_primitives::{Address, B256, Wei};
+use openledger_store::StoreError;
+use tokio::task::JoinError;
+
+use crate::channel::{Channel, PaymentError};
+use crate::hub::{HubClient, HubError};
+use crate::ledger::{Admission, Charge, ChargeError, Ledger, Payment, Reservation, ReserveError};
+use crate::receipt::{ReceiptDraft, SignedReceipt};
+use crate::x402::{BatchExtra, PaymentPayload, PaymentRequired, PaymentRequirements, SCHEME, network};
+
+/// Age at which a channel's mirror is read again, in seconds: well below the shortest withdrawal delay.
+pub const MIRROR_AGE_MAX_S: u64 = 60;
+
+/// A key that signs receipts.
+pub type ReceiptKey = Arc<dyn SignerSync + Send + Sync>;
+
+/// Terms of every offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TillOptions {
+    /// Seconds between asking for a withdrawal and getting it.
+    pub withdraw_delay_s: u64,
+    /// Seconds that an answer may take.
+    pub timeout_max_s: u64,
+    /// Deposit suggested, as a number of requests at their highest price.
+    pub deposit_requests: u32,
+}
+
+impl Default for TillOptions {
+    fn default() -> Self {
+        Self { withdraw_delay_s: 900, timeout_max_s: 300, deposit_requests: 100 }
+    }
+}
+
+/// Why a payment was not let in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdmitError {
+    /// The payment is not good.
+    #[error(transparent)]
+    Reserve(#[from] ReserveError),
+    /// The channel could not be read from the chain.
+    #[error("the channel could not be read from the chain")]
+    Hub(#[from] HubError),
+    /// The database failed.
+    #[error("the channel could not be noted")]
+    Store(#[from] StoreError),
+    /// A background task died.
+    #[error("a background task of the till ended early")]
+    Task(#[from] JoinError),
+}
+
+impl AdmitError {
+    /// The error code that x402 gives this case.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Reserve(ReserveError::Payment(error)) => error.code(),
+            Self::Reserve(ReserveError::UnknownChannel { .. }) => "invalid_batch_settlement_evm_missing_channel",
+            Self::Reserve(ReserveError::IdentifierReused { .. }) => "payment_identifier_conflict",
+            Self::Hub(_) => "invalid_batch_settlement_evm_channel_state_read_failed",
+            Self::Reserve(ReserveError::Store(_)) | Self::Store(_) | Self::Task(_) => "unexpected_settle_error",
+        }
+    }
+}
+
+/// The till of one operator.
+#[derive(Clone)]
+pub struct Till {
+    ledger: Ledger,
+    hub: Arc<dyn HubClient>,
+    key: ReceiptKey,
+    operator: Address,
+    options: TillOptions,
+}
+
+impl std::fmt::Debug for Till {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Till").field("operator", &self.operator).finish_non_exhaustive()
+    }
+}
+
+impl Till {
+    /// The till of `operator`, whose receipts `key` signs.
+    #[must_use]
+    pub fn new(
+        ledger: Ledger,
+        hub: Arc<dyn HubClient>,
+        key: ReceiptKey,
+        operator: Address,
+        options: TillOptions,
+    ) -> Self {
+        Self { ledger, hub, key, operator, options }
+    }
+
+    /// The books.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The operator paid here.
+    #[must_use]
+    pub fn operator(&self) -> Address {
+        self.operator
+    }
+
+    /// What a request costing at most `amount_max` must be paid with.
+    #[must_use]
+    pub fn offer(&self, amount_max: Wei) -> PaymentRequirements {
+        PaymentRequirements {
+            scheme: SCHEME.to_owned(),
+            network: network(self.ledger.chain_id()),
+            amount: amount_max,
+            asset: WRAPPED_OPEN,
+            pay_to: INFERENCE_HUB,
+            max_timeout_seconds: self.options.timeout_max_s,
+            extra: BatchExtra {
+                receiver_authorizer: self.operator,
+                withdraw_delay: self.options.withdraw_delay_s,
+                name: "Wrapped OPEN".to_owned(),
+                version: "1".to_owned(),
+                min_deposit: amount_max.checked_mul(self.options.deposit_requests.into()),
+                channel_state: None,
+                voucher_state: None,
+            },
+        }
+    }
+
+    /// Lets a payment for `offer` in. `request` is the hash of the request's body: together with the payment
+    /// identifier it tells a retry from another request.
+    ///
+    /// # Errors
+    /// [`AdmitError`]; [`Till::refusal`] makes the 402 of it.
+    pub async fn admit(
+        &self,
+        payload: &PaymentPayload,
+        offer: &PaymentRequirements,
+        request: B256,
+    ) -> Result<Admission, AdmitError> {
+        let payment = Payment::read(payload, offer, request).map_err(ReserveError::from)?;
+        self.refresh(&payment).await?;
+        match self.reserve(payment.clone()).await {
+            // A deposit that arrived since the last look may cover it.
+            Err(AdmitError::Reserve(ReserveError::Payment(
+                PaymentError::CumulativeExceedsBalance { .. } | PaymentError::ChannelNotFound { .. },
+            ))) => {
+                self.mirror(&payment).await?;
+                self.reserve(payment).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn reserve(&self, payment: Payment) -> Result<Admission, AdmitError> {
+        let ledger = self.ledger.clone();
+        Ok(tokio::task::spawn_blocking(move || ledger.reserve(payment)).await??)
+    }
+
+    /// Reads the channel from the chain when it is new or was read too long ago.
+    async fn refresh(&self, payment: &Payment) -> Result<(), AdmitError> {
+        let (ledger, channel) = (self.ledger.clone(), payment.voucher.channel);
+        let known: Option<Channel> = tokio::task::spawn_blocking(move || ledger.channel(channel)).await??;
+        let fresh = |channel: Channel| channel.synced_at.saturating_add(MIRROR_AGE_MAX_S) > now_s();
+        if known.is_some_and(fresh) { Ok(()) } else { self.mirror(payment).await }
+    }
+
+    async fn mirror(&self, payment: &Payment) -> Result<(), AdmitError> {
+        let actual = crate::voucher::channel_id(&payment.config, self.ledger.chain_id());
+        let claimed = payment.voucher.channel;
+        if actual != claimed {
+            return Err(ReserveError::from(PaymentError::ChannelIdMismatch { claimed, actual }).into());
+        }
+        let on_chain = self.hub.channel(&payment.config).await?;
+        if on_chain.balance.is_zero() {
+            // Nothing is kept of channels without money, or anyone could fill the books.
+            return Err(ReserveError::from(PaymentError::ChannelNotFound { channel: claimed }).into());
+        }
+        let (ledger, config) = (self.ledger.clone(), payment.config.clone());
+        tokio::task::spawn_blocking(move || ledger.mirror(&config, on_chain, now_s())).await??;
+        Ok(())
+    }
+
+    /// The 402 for a payment that was not let in, with what an honest client needs to correct itself.
+    #[must_use]
+    pub fn refusal(
+        &self,
+        url: &str,
+        offer: &PaymentRequirements,
+        payload: &PaymentPayload,
+        error: &AdmitError,
+    ) -> PaymentRequired {
+        let mut offer = offer.clone();
+        if let AdmitError::Reserve(ReserveError::Payment(payment)) = error
+            && payment.is_corrective()
+            && let Some(channel) = self.known_channel(payload)
+        {
+            offer.extra.channel_state = Some(channel.state());
+            offer.extra.voucher_state = channel.voucher_state();
+        }
+        PaymentRequired::new(url, error.code(), offer)
+    }
+
+    fn known_channel(&self, payload: &PaymentPayload) -> Option<Channel> {
+        let crate::x402::BatchPayload::Voucher { voucher, .. } = &payload.payload else { return None };
+        self.ledger.channel(voucher.channel_id).ok().flatten()
+    }
+
+    /// Charges a served request and signs its receipt. `answer` makes the body that a retry gets again, with the
+    /// receipt in hand.
+    ///
+    /// # Errors
+    /// [`ChargeError`]; nothing is charged then.
+    pub async fn charge(
+        &self,
+        reservation: Reservation,
+        draft: ReceiptDraft,
+        answer: impl FnOnce(&SignedReceipt) -> Vec<u8> + Send + 'static,
+    ) -> Result<Charge, ChargeError> {
+        let (ledger, key, operator) = (self.ledger.clone(), Arc::clone(&self.key), self.operator);
+        let work = move || ledger.charge(reservation, draft, &*key, operator, answer);
+        tokio::task::spawn_blocking(work).await?
+    }
+}
+
+/// Unix time in seconds; a clock before 1970 reads as 0, which only makes mirrors count as old.
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}

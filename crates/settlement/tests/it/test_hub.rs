@@ -1,0 +1,165 @@
+//! A hub by the contract's rules, in memory: what it refuses here, the contract refuses.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use openledger_contracts::{ChannelConfig, EpochPost, VoucherClaim};
+use openledger_primitives::{B256, ChannelId, Wei, keccak256};
+use openledger_settlement::channel::OnChainChannel;
+use openledger_settlement::hub::{CLAIMS_MAX, HubClient, HubEpoch, HubError, HubFuture};
+use openledger_settlement::voucher::{SignedVoucher, channel_id, voucher_signer};
+
+use crate::common::{CHAIN_ID, operator};
+
+/// Challenge window of the test hub, in seconds.
+pub const WINDOW_S: u64 = 60;
+
+/// What happens to the next transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It takes effect, but its sender never hears of it.
+    AnswerLost,
+    /// It never arrives.
+    NeverArrives,
+}
+
+#[derive(Default)]
+pub struct State {
+    pub now: u64,
+    pub channels: BTreeMap<ChannelId, OnChainChannel>,
+    pub epochs: Vec<(EpochPost, HubEpoch)>,
+    pub unallocated: u128,
+    pub total_balance: u128,
+    pub burned: u128,
+    pub transactions: u64,
+    pub fault: Option<Fault>,
+}
+
+#[derive(Default)]
+pub struct TestHub(pub Mutex<State>);
+
+impl TestHub {
+    pub fn funded(configs: &[ChannelConfig], balance: u128) -> Self {
+        let funded = OnChainChannel { balance: Wei(balance), ..OnChainChannel::default() };
+        let channels = configs.iter().map(|config| (channel_id(config, CHAIN_ID), funded)).collect();
+        Self(Mutex::new(State { now: 1_790_000_000, channels, ..State::default() }))
+    }
+
+    pub fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
+    }
+
+    /// Applies a transaction whole or not at all, under the fault set, as a chain does.
+    fn transact(&self, work: impl FnOnce(&mut State) -> Result<(), String>) -> Result<B256, HubError> {
+        self.with(|state| {
+            let fault = state.fault.take();
+            if fault == Some(Fault::NeverArrives) {
+                return Err(HubError::Unavailable("connection refused".into()));
+            }
+            let before = (state.channels.clone(), state.unallocated);
+            if let Err(reason) = work(state) {
+                (state.channels, state.unallocated) = before;
+                return Err(HubError::Reverted { reason });
+            }
+            state.transactions += 1;
+            let hash = keccak256(state.transactions.to_be_bytes());
+            if fault.is_some() { Err(HubError::Unavailable("connection reset".into())) } else { Ok(hash) }
+        })
+    }
+}
+
+fn take_claims(state: &mut State, claims: &[VoucherClaim]) -> Result<(), String> {
+    if claims.len() > CLAIMS_MAX {
+        return Err(format!("InferenceHub_TooManyClaims({}, {CLAIMS_MAX})", claims.len()));
+    }
+    for claim in claims {
+        let id = channel_id(&claim.config, CHAIN_ID);
+        let signature = claim.signature.clone();
+        let voucher = SignedVoucher { channel: id, max_claimable: Wei(claim.maxClaimableAmount), signature };
+        voucher.verify(voucher_signer(&claim.config), CHAIN_ID).map_err(|_| "InferenceHub_InvalidSignature")?;
+        if claim.config.receiverAuthorizer != operator().address() {
+            return Err("InferenceHub_NotReceiverAuthorizer".into());
+        }
+        let channel = state.channels.get_mut(&id).ok_or("InferenceHub_InsufficientChannel")?;
+        let previous = channel.total_claimed.0;
+        if claim.totalClaimed > claim.maxClaimableAmount {
+            return Err("InferenceHub_ClaimAboveVoucher".into());
+        }
+        if claim.totalClaimed <= previous {
+            return Err("InferenceHub_ClaimNotIncreasing".into());
+        }
+        if claim.totalClaimed > channel.balance.0 {
+            return Err("InferenceHub_InsufficientChannel".into());
+        }
+        channel.total_claimed = Wei(claim.totalClaimed);
+        state.unallocated += claim.totalClaimed - previous;
+    }
+    Ok(())
+}
+
+fn take_post(state: &mut State, post: &EpochPost) -> Result<(), String> {
+    if post.epoch != state.epochs.len() as u64 + 1 {
+        return Err(format!("InferenceHub_WrongEpoch({}, {})", post.epoch, state.epochs.len() + 1));
+    }
+    if post.fees != state.unallocated {
+        return Err(format!("InferenceHub_FeesMismatch({}, {})", post.fees, state.unallocated));
+    }
+    let credited = post.totalBalance.checked_sub(state.total_balance).ok_or("InferenceHub_TotalFell")?;
+    if post.fees != post.burned + post.stakers + credited {
+        return Err("InferenceHub_SplitMismatch".into());
+    }
+    state.unallocated = 0;
+    state.total_balance = post.totalBalance;
+    let epoch = HubEpoch {
+        receipts_root: post.receiptsRoot,
+        balance_root: post.balanceRoot,
+        final_at: state.now + WINDOW_S,
+        is_final: false,
+    };
+    state.epochs.push((post.clone(), epoch));
+    Ok(())
+}
+
+fn take_final(state: &mut State, number: u64) -> Result<(), String> {
+    let now = state.now;
+    let index = usize::try_from(number).unwrap() - 1;
+    let before_final = state.epochs[..index].iter().all(|(_, epoch)| epoch.is_final);
+    let (post, epoch) = state.epochs.get_mut(index).ok_or("InferenceHub_NotPending")?;
+    if epoch.is_final || !before_final {
+        return Err(format!("InferenceHub_NotPending({number})"));
+    }
+    if now < epoch.final_at {
+        return Err(format!("InferenceHub_TooEarly({}, {now})", epoch.final_at));
+    }
+    epoch.is_final = true;
+    state.burned += post.burned;
+    Ok(())
+}
+
+impl HubClient for TestHub {
+    fn now(&self) -> HubFuture<'_, u64> {
+        Box::pin(async { Ok(self.with(|state| state.now)) })
+    }
+
+    fn channel<'a>(&'a self, config: &'a ChannelConfig) -> HubFuture<'a, OnChainChannel> {
+        let id = channel_id(config, CHAIN_ID);
+        Box::pin(async move { Ok(self.with(|state| state.channels.get(&id).copied().unwrap_or_default())) })
+    }
+
+    fn epoch(&self, number: u64) -> HubFuture<'_, Option<HubEpoch>> {
+        let index = usize::try_from(number).unwrap() - 1;
+        Box::pin(async move { Ok(self.with(|state| state.epochs.get(index).map(|(_, epoch)| *epoch))) })
+    }
+
+    fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
+        Box::pin(async { self.transact(|state| take_claims(state, claims)) })
+    }
+
+    fn post_epoch<'a>(&'a self, post: &'a EpochPost, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
+        Box::pin(async { self.transact(|state| take_claims(state, claims).and_then(|()| take_post(state, post))) })
+    }
+
+    fn finalize_epoch(&self, number: u64) -> HubFuture<'_, B256> {
+        Box::pin(async move { self.transact(|state| take_final(state, number)) })
+    }
+}

@@ -1,0 +1,236 @@
+use std::sync::Arc;
+
+use openledger_primitives::sum_tree::SumLeaf;
+use openledger_primitives::{Wei, keccak256};
+use openledger_settlement::channel::OnChainChannel;
+use openledger_settlement::epoch::{Balances, receipts_tree};
+use openledger_settlement::hub::{CLAIMS_MAX, HubClient};
+use openledger_settlement::ledger::{EpochState, Ledger};
+use openledger_settlement::verify::{verify_epoch, verify_receipt};
+use openledger_settlement::voucher::channel_id;
+use openledger_settlement::worker::{SettlementWorker, WorkerError, WorkerOptions};
+
+use crate::common::{CHAIN_ID, Desk, account, config, draft, operator};
+use crate::test_hub::{Fault, WINDOW_S};
+
+fn fee() -> u128 {
+    draft().fee().unwrap().0
+}
+
+fn worker(desk: &Desk) -> SettlementWorker {
+    let hub: Arc<dyn HubClient> = desk.hub.clone();
+    SettlementWorker::new(desk.ledger.clone(), hub, WorkerOptions::default())
+}
+
+async fn serve(desk: &Desk, salt: u8, requests: u128) {
+    for number in 0..requests {
+        let id = channel_id(&config(salt), CHAIN_ID);
+        let charged = desk.ledger.channel(id).unwrap().map_or(0, |channel| channel.charged.0);
+        desk.serve(&config(salt), charged, &format!("pay_{salt}_{charged}_{number:016}")).await;
+    }
+}
+
+fn state(ledger: &Ledger, number: u64) -> EpochState {
+    ledger.epoch(number).unwrap().unwrap().state
+}
+
+/// Lets time pass on the chain.
+fn pass(desk: &Desk, seconds: u64) {
+    desk.hub.with(|hub| hub.now += seconds);
+}
+
+#[tokio::test]
+async fn an_epoch_is_sealed_posted_and_made_final() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1), config(2)]);
+    let worker = worker(&desk);
+    serve(&desk, 1, 2).await;
+    serve(&desk, 2, 1).await;
+    worker.step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Open);
+    pass(&desk, WorkerOptions::default().age_max_s + 10);
+    worker.step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+    let post = desk.hub.with(|hub| hub.epochs[0].0.clone());
+    assert_eq!((post.fees, post.receiptCount), (3 * fee(), 3));
+    assert_eq!(post.fees, post.burned + post.stakers + post.totalBalance);
+    worker.step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+    pass(&desk, WINDOW_S);
+    worker.step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Final);
+    assert_eq!(desk.hub.with(|hub| (hub.burned, hub.transactions)), (post.burned, 2));
+    let status = worker.status().borrow().clone();
+    assert_eq!((status.receipts_waiting, status.epochs_pending, status.last_final), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn what_is_posted_can_be_proved_and_recomputed() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let worker = worker(&desk);
+    serve(&desk, 1, 2).await;
+    worker.seal().await.unwrap();
+    worker.step().await.unwrap();
+    serve(&desk, 1, 3).await;
+    worker.seal().await.unwrap();
+    worker.step().await.unwrap();
+    let post = desk.hub.with(|hub| hub.epochs[1].0.clone());
+    let root = SumLeaf { hash: post.balanceRoot, sum: post.totalBalance };
+    let proof = desk.ledger.claim_proof(account(0xc1), 2).unwrap().unwrap();
+    assert!(proof.verify(root, CHAIN_ID));
+    let earned: u128 = desk.ledger.statement(account(0xc1)).unwrap().iter().map(|line| line.amount.0).sum();
+    assert_eq!(earned, proof.cumulative.0);
+    let data = desk.ledger.published_data(2).unwrap().unwrap();
+    assert_eq!(keccak256(&data), post.daCommitment);
+    let receipts = desk.ledger.epoch_receipts(2).unwrap();
+    let context = desk.ledger.context_of(&receipts).unwrap();
+    let previous = desk.ledger.balances_at(1).unwrap();
+    assert!(verify_epoch(&data, &previous, &context, &post, CHAIN_ID).passed());
+    assert!(!verify_epoch(&data, &Balances::new(), &context, &post, CHAIN_ID).passed());
+    let hashes: Vec<_> = receipts.iter().map(openledger_settlement::receipt::SignedReceipt::hash).collect();
+    assert_eq!(receipts_tree(&hashes).root(), post.receiptsRoot);
+    let bundle = desk.ledger.bundle(hashes[1]).unwrap().unwrap();
+    let report = verify_receipt(&bundle, CHAIN_ID, None, Some(&context));
+    assert!(report.passed(), "{:?}", report.first_fault());
+    assert_eq!(report.missing.len(), 1, "only the published terms are missing: {:?}", report.missing);
+}
+
+#[tokio::test]
+async fn a_posting_whose_answer_was_lost_is_not_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    desk.hub.with(|hub| hub.fault = Some(Fault::AnswerLost));
+    let stopped = worker(&desk).step().await.unwrap_err();
+    assert!(matches!(stopped, WorkerError::Hub(_)), "{stopped}");
+    assert_eq!(state(&desk.ledger, 1), EpochState::Closed);
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+    assert_eq!(desk.hub.with(|hub| (hub.transactions, hub.epochs.len())), (1, 1));
+}
+
+#[tokio::test]
+async fn a_restart_at_any_stage_goes_on_where_it_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 2).await;
+    desk.ledger.seal_epoch().unwrap();
+    for fault in [Some(Fault::NeverArrives), Some(Fault::AnswerLost), None, Some(Fault::NeverArrives), None, None] {
+        desk.hub.with(|hub| {
+            hub.fault = fault;
+            hub.now += WINDOW_S;
+        });
+        let stopped = worker(&desk).step().await;
+        assert!(stopped.is_ok() || fault.is_some(), "{stopped:?}");
+        let hub = Arc::clone(&desk.hub);
+        drop(desk);
+        desk = Desk::open_with(dir.path(), hub);
+    }
+    assert_eq!(state(&desk.ledger, 1), EpochState::Final);
+    assert_eq!(desk.hub.with(|hub| hub.transactions), 2);
+}
+
+#[tokio::test]
+async fn an_epoch_that_the_chain_forgot_is_posted_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    worker(&desk).step().await.unwrap();
+    desk.hub.with(|hub| {
+        hub.epochs.clear();
+        hub.total_balance = 0;
+        hub.channels.values_mut().for_each(|channel| channel.total_claimed = Wei(0));
+    });
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Closed);
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+}
+
+#[tokio::test]
+async fn a_rejected_epoch_is_not_posted_again_unseen() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    worker(&desk).step().await.unwrap();
+    desk.hub.with(|hub| hub.epochs.clear());
+    let worker = worker(&desk);
+    let stopped = worker.step().await.unwrap_err();
+    assert!(matches!(stopped, WorkerError::Rejected { epoch: 1 }), "{stopped}");
+    assert!(worker.status().borrow().error.as_ref().unwrap().contains("rejected epoch 1"));
+}
+
+#[tokio::test]
+async fn another_settler_s_epoch_is_not_taken_for_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    desk.hub.with(|hub| hub.fault = Some(Fault::AnswerLost));
+    worker(&desk).step().await.unwrap_err();
+    desk.hub.with(|hub| hub.epochs[0].1.balance_root = keccak256("other"));
+    let stopped = worker(&desk).step().await.unwrap_err();
+    assert!(matches!(stopped, WorkerError::OtherEpoch { epoch: 1 }), "{stopped}");
+}
+
+#[tokio::test]
+async fn more_channels_than_fit_one_transaction_are_claimed_in_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let channels = u8::try_from(CLAIMS_MAX + 3).unwrap();
+    let configs: Vec<_> = (1..=channels).map(config).collect();
+    let desk = Desk::open(dir.path(), &configs);
+    for salt in 1..=channels {
+        serve(&desk, salt, 1).await;
+    }
+    worker(&desk).seal().await.unwrap();
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+    assert_eq!(desk.hub.with(|hub| hub.transactions), 2);
+    assert!(desk.ledger.unclaimed_channels().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn claims_are_exactly_what_the_epoch_charged() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 2).await;
+    worker(&desk).seal().await.unwrap();
+    serve(&desk, 1, 5).await;
+    worker(&desk).step().await.unwrap();
+    let id = channel_id(&config(1), CHAIN_ID);
+    assert_eq!(desk.hub.with(|hub| hub.channels[&id].total_claimed), Wei(2 * fee()));
+    assert_eq!(desk.ledger.channel(id).unwrap().unwrap().unclaimed(), Wei(5 * fee()));
+}
+
+#[tokio::test]
+async fn a_withdrawal_makes_the_worker_settle_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    desk.hub.with(|hub| {
+        let channel = hub.channels.get_mut(&channel_id(&config(1), CHAIN_ID)).unwrap();
+        *channel = OnChainChannel { withdraw_requested_at: 1, withdraw_amount: Wei(5), ..*channel };
+    });
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+}
+
+#[tokio::test]
+async fn the_worker_stops_when_told_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let worker = worker(&desk);
+    let mut status = worker.status();
+    serve(&desk, 1, 1).await;
+    let running = tokio::spawn(worker.run(stopped));
+    status.changed().await.unwrap();
+    assert_eq!(status.borrow().receipts_waiting, 1);
+    stop.send(true).unwrap();
+    running.await.unwrap();
+    assert_eq!(operator().address(), desk.till.operator());
+}
