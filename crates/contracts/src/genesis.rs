@@ -274,7 +274,7 @@ impl Alloc {
 const IMPLEMENTATION_SLOT: B256 = b256!("0x360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc");
 const ADMIN_SLOT: B256 = b256!("0xb53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103");
 // ERC-7201 locations of OpenZeppelin's Initializable and Ownable.
-const INITIALIZABLE_SLOT: B256 = b256!("0xf0c57e16840df040f15088dc2f81fe391c3923bec73e23a9662efc9c199c6a00");
+const INITIALIZABLE_SLOT: B256 = b256!("0xf0c57e16840df040f15088dc2f81fe391c3923bec73e23a9662efc9c229c6a00");
 const OWNABLE_SLOT: B256 = b256!("0x9016d09d72d40fdae2fd8ceac6b6234c7706214fd39c1cd1e609a0528c199300");
 
 /// What every initialiser leaves: version 1, and the owner.
