@@ -10,10 +10,11 @@ mod forward;
 mod kv;
 mod lora;
 mod model;
+pub mod pull;
 mod rng;
 pub mod sample;
-mod template;
-mod tokenizer;
+pub mod template;
+pub mod tokenizer;
 
 pub use backward::{BACKWARD_ROWS_MAX, BackwardError, GradSink, LoraGrad, SequenceLoss, TrainSequence};
 pub use exec::Exec;
@@ -25,5 +26,5 @@ pub use model::{
     RopeScaling, SiteId, SiteInfo, SiteKind,
 };
 pub use openledger_kernels::{AdamW, AdamWState, MatRef, Path as KernelPath};
-pub use template::{ChatMessage, ChatTemplate};
-pub use tokenizer::Tokenizer;
+pub use template::{ChatMessage, ChatTemplate, RenderError, TemplateError, TemplateTokens};
+pub use tokenizer::{DecodeStream, EncodeChatError, EncodeError, TokenSpan, Tokenizer, TokenizerError};
