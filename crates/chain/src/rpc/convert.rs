@@ -32,7 +32,7 @@ pub(crate) struct FullBlock {
 }
 
 pub(super) fn rpc_header(header: &Sealed<Header>, size: Option<U256>) -> RpcHeader {
-    RpcHeader::from_consensus(header.clone().into(), None, size)
+    RpcHeader::from_consensus(header.clone(), None, size)
 }
 
 impl FullBlock {

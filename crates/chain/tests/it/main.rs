@@ -1,5 +1,7 @@
 //! Tests of the chain through its public API.
 
+#![allow(clippy::unwrap_used)] // a test fails by panicking
+
 #[path = "../support/mod.rs"]
 mod support;
 
