@@ -142,6 +142,13 @@ impl InfluenceIndex {
         Some((self.parts.rows.get(at * dims..(at + 1) * dims)?, *self.parts.scales.get(at)?))
     }
 
+    /// A record's preconditioned self-influence g^T P g, up to one common factor: large for records that the model finds
+    /// hard, mislabelled ones among them. Meaningful on an index whose rows were not normalised.
+    pub fn self_influence(&self, record: u32) -> Option<f64> {
+        let (row, scale) = self.row(record)?;
+        Some(quantise::dot(row, row) as f64 * f64::from(scale) * f64::from(scale))
+    }
+
     /// Preconditions, normalises and quantises the raw sketches of one query, one a checkpoint in order.
     ///
     /// # Errors

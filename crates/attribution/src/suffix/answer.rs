@@ -1,5 +1,7 @@
 //! An answer as its tokens and the bytes each stands for.
 
+use openledger_engine::Tokenizer;
+
 use super::ANSWER_TOKENS_MAX;
 
 /// Why an answer cannot be traced.
@@ -13,6 +15,12 @@ pub enum AnswerError {
         tokens: usize,
         /// Number of pieces.
         pieces: usize,
+    },
+    /// A token that the tokenizer does not know.
+    #[error("token {token} is not in the vocabulary")]
+    UnknownToken {
+        /// The token.
+        token: u32,
     },
     /// Longer than the limit.
     #[error("answer of {tokens} tokens; at most {max} are traced")]
@@ -52,6 +60,15 @@ impl Answer {
         }
         answer.boundary.push(true);
         Ok(answer)
+    }
+
+    /// The answer with these tokens of a model's tokenizer. Leave the end-of-answer token out.
+    ///
+    /// # Errors
+    /// [`AnswerError`] for a token the tokenizer does not know, and for too many.
+    pub fn from_tokenizer(tokens: &[u32], tokenizer: &Tokenizer) -> Result<Self, AnswerError> {
+        let bytes = |&token: &u32| tokenizer.token_bytes(token).ok_or(AnswerError::UnknownToken { token });
+        Self::new(tokens, &tokens.iter().map(bytes).collect::<Result<Vec<&[u8]>, _>>()?)
     }
 
     fn push(&mut self, piece: &[u8], before: &mut Option<u8>) {
