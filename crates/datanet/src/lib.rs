@@ -4,8 +4,34 @@
 //! consent ([`PreparedBatch`]); revealed batches are accepted in the order of their commitments, of near-duplicates only
 //! the earliest ([`dedup`]); accepted records make a [`Snapshot`] that models name. [`Datanets`] ties it to the store.
 
+mod accept;
+pub mod batch;
+mod clock;
+mod datanets;
+pub mod dedup;
 pub mod ingest;
 pub mod limits;
 pub mod record;
+mod records;
+mod schema;
+mod snapshot;
+pub mod split;
+mod state;
+mod upload;
 
+pub use accept::{AcceptReport, BatchError, Duplicate, accept_batch};
+pub use batch::{BatchContext, ConsentError, PrepareBatchError, PreparedBatch, SaltedRecord, verify_consent};
+pub use datanets::{
+    DatanetError, DatanetInfo, Datanets, LikelyDuplicate, LoadBatchError, PrepareError, Preview, StoredBatch,
+};
+pub use ingest::{Format, IngestError, IngestReport, Mapping, Rejection, ingest_bytes, ingest_file};
+pub use openledger_contracts::LicenceTerms;
 pub use record::{Message, Record, RecordError, RecordKind, record_hash};
+pub use records::{
+    Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord,
+};
+pub use schema::DATANET_SCHEMA;
+pub use snapshot::{DecodeSnapshotError, SNAPSHOT_BODY_VERSION, Snapshot, SnapshotEntry};
+pub use split::{HeldOutRule, HeldOutSplit, split_held_out};
+pub use state::{BatchState, RecordStatus};
+pub use upload::{NewUpload, Upload, UploadError};
