@@ -23,7 +23,11 @@ impl Exec {
     /// That many threads on a given code path; the results are the same, only slower.
     #[must_use]
     pub fn with_path(threads: usize, path: Path) -> Self {
-        Self { cpu: Cpu::with_path(threads, path), forward: ForwardScratch::default(), backward: BackwardScratch::default() }
+        Self {
+            cpu: Cpu::with_path(threads, path),
+            forward: ForwardScratch::default(),
+            backward: BackwardScratch::default(),
+        }
     }
 
     /// Threads, with the caller.

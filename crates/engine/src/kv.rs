@@ -181,7 +181,8 @@ impl KvPool {
 
     /// Whether all these sequences together find room to grow by that many tokens.
     pub(crate) fn check_room<'a>(&self, growth: impl Iterator<Item = (&'a SeqKv, usize)>) -> Result<(), KvError> {
-        let needed = growth.map(|(seq, tokens)| Self::blocks_needed(seq, tokens) + usize::from(self.shared_tail(seq).is_some()));
+        let needed =
+            growth.map(|(seq, tokens)| Self::blocks_needed(seq, tokens) + usize::from(self.shared_tail(seq).is_some()));
         let needed = needed.sum();
         if needed > self.free.len() { Err(self.exhausted(needed)) } else { Ok(()) }
     }

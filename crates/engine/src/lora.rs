@@ -147,7 +147,9 @@ impl LoraAdapter {
         check(config)?;
         let sites = SiteInfo::all(model);
         let mut next = 0;
-        let slots = sites.iter().map(|site| config.targets.contains(&site.kind).then(|| take_slot(&mut next, site, config.rank)));
+        let slots = sites
+            .iter()
+            .map(|site| config.targets.contains(&site.kind).then(|| take_slot(&mut next, site, config.rank)));
         let slots = slots.collect();
         Ok(Self { config: config.clone(), sites, slots, params: Vec::new(), packed: OnceLock::new() })
     }
@@ -240,7 +242,8 @@ impl LoraAdapter {
 
     /// The matrices at a site in the layouts that the kernels read.
     pub(crate) fn packed(&self, id: SiteId) -> Option<&PackedSite> {
-        let packed = self.packed.get_or_init(|| self.sites.iter().map(|site| self.site(site.id).map(PackedSite::new)).collect());
+        let packed =
+            self.packed.get_or_init(|| self.sites.iter().map(|site| self.site(site.id).map(PackedSite::new)).collect());
         packed.get(id.index())?.as_ref()
     }
 }

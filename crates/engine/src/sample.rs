@@ -65,7 +65,11 @@ impl Sampler {
     pub fn new(params: SamplingParams) -> Result<Self, SampleError> {
         let SamplingParams { temperature, top_p, seed, .. } = params;
         if !(temperature.is_finite() && temperature >= 0.0) {
-            return Err(SampleError::Parameter { name: "temperature", value: temperature, range: "finite and at least 0" });
+            return Err(SampleError::Parameter {
+                name: "temperature",
+                value: temperature,
+                range: "finite and at least 0",
+            });
         }
         if !(top_p > 0.0 && top_p <= 1.0) {
             return Err(SampleError::Parameter { name: "top_p", value: top_p, range: "above 0 and at most 1" });

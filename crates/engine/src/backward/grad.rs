@@ -43,7 +43,16 @@ impl LoraGrad {
 }
 
 impl GradSink for LoraGrad {
-    fn site(&mut self, _seq: usize, site: &SiteInfo, lora_scale: f32, x: MatRef<'_>, d: MatRef<'_>, xa: MatRef<'_>, db: MatRef<'_>) {
+    fn site(
+        &mut self,
+        _seq: usize,
+        site: &SiteInfo,
+        lora_scale: f32,
+        x: MatRef<'_>,
+        d: MatRef<'_>,
+        xa: MatRef<'_>,
+        db: MatRef<'_>,
+    ) {
         let Some(start) = self.starts[site.id.index()] else { return };
         let (rank, path) = (self.rank, self.path);
         let values = &mut self.values[start..start + rank * (site.d_in + site.d_out)];

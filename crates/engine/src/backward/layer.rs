@@ -127,7 +127,14 @@ impl Backward<'_> {
     }
 
     /// `xa = x Aᵀ`, `db = d B`, `dx += s db A`.
-    fn adapter_products(&self, site: &PackedSite, x: MatRef<'_>, d: MatRef<'_>, dx: Option<&mut Mat>, products: &mut Products<'_>) {
+    fn adapter_products(
+        &self,
+        site: &PackedSite,
+        x: MatRef<'_>,
+        d: MatRef<'_>,
+        dx: Option<&mut Mat>,
+        products: &mut Products<'_>,
+    ) {
         let (rank, path) = (site.a.view().rows(), self.pass.cpu.path());
         zeroed(products.xa, x.rows(), rank);
         zeroed(products.db, x.rows(), rank);
@@ -172,7 +179,9 @@ impl Backward<'_> {
 
     fn add_through_norm(&self, x: &Mat, weight: &[f32], d: &Mat, out: &mut Mat) {
         let eps = self.pass.weights.config.eps;
-        self.pass.by_rows(out, |row, out, path| path.rms_norm_backward(x.view().row(row), weight, eps, d.view().row(row), out));
+        self.pass.by_rows(out, |row, out, path| {
+            path.rms_norm_backward(x.view().row(row), weight, eps, d.view().row(row), out)
+        });
     }
 
     fn through_head_norm(&self, x: &Mat, weight: &[f32], d: &mut Mat) {

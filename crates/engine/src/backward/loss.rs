@@ -19,7 +19,14 @@ struct Position {
 
 impl Backward<'_> {
     /// Losses of all sequences, and the gradient by the last hidden states in `grads.h`.
-    pub(super) fn loss(&self, h: &Mat, batch: &[TrainSequence<'_>], work: &mut Work, grads: &mut Grads, losses: &mut [SequenceLoss]) {
+    pub(super) fn loss(
+        &self,
+        h: &Mat,
+        batch: &[TrainSequence<'_>],
+        work: &mut Work,
+        grads: &mut Grads,
+        losses: &mut [SequenceLoss],
+    ) {
         zeroed(&mut grads.h, self.pass.plan.rows(), self.pass.weights.config.hidden);
         for positions in self.positions(batch).chunks(POSITIONS) {
             let rows = positions.iter().map(|position| position.row).collect::<Vec<_>>();
@@ -70,7 +77,13 @@ impl Backward<'_> {
         for (i, position) in positions.iter().enumerate() {
             let hidden = weights.config.hidden;
             let out = &mut grads.h.data_mut()[position.row * hidden..(position.row + 1) * hidden];
-            cpu.path().rms_norm_backward(h.view().row(position.row), &weights.final_norm, weights.config.eps, d.view().row(i), out);
+            cpu.path().rms_norm_backward(
+                h.view().row(position.row),
+                &weights.final_norm,
+                weights.config.eps,
+                d.view().row(i),
+                out,
+            );
         }
     }
 }

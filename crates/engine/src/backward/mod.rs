@@ -57,7 +57,16 @@ pub trait GradSink {
     /// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
     /// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`.
     #[allow(clippy::too_many_arguments)]
-    fn site(&mut self, seq: usize, site: &SiteInfo, lora_scale: f32, x: MatRef<'_>, d: MatRef<'_>, xa: MatRef<'_>, db: MatRef<'_>);
+    fn site(
+        &mut self,
+        seq: usize,
+        site: &SiteInfo,
+        lora_scale: f32,
+        x: MatRef<'_>,
+        d: MatRef<'_>,
+        xa: MatRef<'_>,
+        db: MatRef<'_>,
+    );
 }
 
 /// Why a batch is refused.
@@ -146,14 +155,22 @@ impl Model {
             if tokens.len() > limit {
                 return Err(BackwardError::Length { seq, len: tokens.len(), limit });
             }
-            if let Some(&token) = tokens.iter().chain(targets.iter().flatten()).find(|token| **token as usize >= vocab) {
+            if let Some(&token) = tokens.iter().chain(targets.iter().flatten()).find(|token| **token as usize >= vocab)
+            {
                 return Err(BackwardError::Token { token, vocab });
             }
         }
         Ok(())
     }
 
-    fn backward_part(&self, exec: &mut Exec, adapter: &LoraAdapter, part: &Part<'_>, losses: &mut [SequenceLoss], sink: &mut dyn GradSink) {
+    fn backward_part(
+        &self,
+        exec: &mut Exec,
+        adapter: &LoraAdapter,
+        part: &Part<'_>,
+        losses: &mut [SequenceLoss],
+        sink: &mut dyn GradSink,
+    ) {
         let config = self.config();
         let BackwardScratch { kv, kept, work, grads } = &mut exec.backward;
         let kv = pool_for(kv, config, part.batch);

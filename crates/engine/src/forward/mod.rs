@@ -129,7 +129,12 @@ impl Model {
     ///
     /// # Errors
     /// If the batch is refused; nothing has changed then.
-    pub fn forward(&self, exec: &mut Exec, kv: &mut KvPool, chunks: &mut [Chunk<'_>]) -> Result<LogitRows, ForwardError> {
+    pub fn forward(
+        &self,
+        exec: &mut Exec,
+        kv: &mut KvPool,
+        chunks: &mut [Chunk<'_>],
+    ) -> Result<LogitRows, ForwardError> {
         self.check_batch(kv, chunks)?;
         for chunk in chunks.iter_mut() {
             kv.grow(chunk.kv, chunk.tokens.len())?;

@@ -52,7 +52,14 @@ impl<'a> Plan<'a> {
         plan
     }
 
-    pub(crate) fn push(&mut self, chunk: usize, tokens: &[u32], start: usize, blocks: Vec<u32>, adapter: Option<&'a LoraAdapter>) {
+    pub(crate) fn push(
+        &mut self,
+        chunk: usize,
+        tokens: &[u32],
+        start: usize,
+        blocks: Vec<u32>,
+        adapter: Option<&'a LoraAdapter>,
+    ) {
         let rows = self.tokens.len()..self.tokens.len() + tokens.len();
         self.tokens.extend(tokens);
         self.seq_of_row.resize(rows.end, self.seqs.len() as u32);

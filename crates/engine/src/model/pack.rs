@@ -7,7 +7,9 @@ use openledger_kernels::ThreadPool;
 
 use super::linear::f32_bytes;
 use super::rope::Frequencies;
-use super::{Activation, Layer, Linear, ModelConfig, ModelOptions, OpenModelError, RopeScaling, SiteInfo, SiteKind, Weights};
+use super::{
+    Activation, Layer, Linear, ModelConfig, ModelOptions, OpenModelError, RopeScaling, SiteInfo, SiteKind, Weights,
+};
 use crate::format::RawModel;
 
 /// First bytes of what is hashed; the last one is the version.
@@ -87,7 +89,11 @@ impl Packer<'_> {
             return Ok(None);
         }
         let bias = |kind: SiteKind, len: usize| self.vector(&format!("model.layers.{layer}.{}.bias", kind.path()), len);
-        Ok(Some([bias(SiteKind::Q, config.q_dim())?, bias(SiteKind::K, config.kv_dim())?, bias(SiteKind::V, config.kv_dim())?]))
+        Ok(Some([
+            bias(SiteKind::Q, config.q_dim())?,
+            bias(SiteKind::K, config.kv_dim())?,
+            bias(SiteKind::V, config.kv_dim())?,
+        ]))
     }
 
     fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>, OpenModelError> {
@@ -138,7 +144,8 @@ fn hash_linear(linear: &Linear) -> B256 {
 fn hash_layer(layer: &Layer) -> B256 {
     let mut hasher = Keccak256::new();
     layer.linears.iter().for_each(|linear| hasher.update(hash_linear(linear)));
-    let optional = layer.post_norms.iter().flatten().chain(layer.qk_norms.iter().flatten()).chain(layer.qkv_bias.iter().flatten());
+    let optional =
+        layer.post_norms.iter().flatten().chain(layer.qk_norms.iter().flatten()).chain(layer.qkv_bias.iter().flatten());
     for vector in [&layer.attn_norm, &layer.ffn_norm].into_iter().chain(optional) {
         hasher.update(keccak256(f32_bytes(vector)));
     }
@@ -150,7 +157,16 @@ fn hash_layer(layer: &Layer) -> B256 {
 fn config_bytes(config: &ModelConfig) -> Vec<u8> {
     let mut out = vec![config.architecture.name().len() as u8];
     out.extend(config.architecture.name().bytes());
-    for size in [config.layers, config.hidden, config.ffn, config.heads, config.kv_heads, config.head_dim, config.vocab, config.context] {
+    for size in [
+        config.layers,
+        config.hidden,
+        config.ffn,
+        config.heads,
+        config.kv_heads,
+        config.head_dim,
+        config.vocab,
+        config.context,
+    ] {
         out.extend((size as u32).to_be_bytes());
     }
     out.extend(config.rope_theta.to_bits().to_be_bytes());
@@ -163,7 +179,9 @@ fn config_bytes(config: &ModelConfig) -> Vec<u8> {
     for flag in [config.tied, config.qkv_bias, config.qk_norm, config.post_norms] {
         out.push(u8::from(flag));
     }
-    for factor in [config.embed_scale, config.attn_scale, config.attn_softcap.unwrap_or(0.0), config.final_softcap.unwrap_or(0.0)] {
+    for factor in
+        [config.embed_scale, config.attn_scale, config.attn_softcap.unwrap_or(0.0), config.final_softcap.unwrap_or(0.0)]
+    {
         out.extend(factor.to_bits().to_be_bytes());
     }
     out

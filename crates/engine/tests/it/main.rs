@@ -1,0 +1,6 @@
+//! The engine through its public API.
+
+mod backward;
+mod decoder;
+mod forward;
+mod state;
