@@ -1,0 +1,6 @@
+//! Behaviour of OpenLoRA on a tiny model.
+
+mod adapters;
+mod answers;
+mod limits;
+mod support;

@@ -1,0 +1,234 @@
+//! Jobs and their events in the store. Every acknowledged change is on disk.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use openledger_store::{Migration, Row, RowExt, Schema, Store, StoreError, Tx, number_value, params};
+
+use crate::job::{Happening, Job, JobEvent, JobId, JobState, QUEUED_MAX, Terms};
+use crate::recipe::Recipe;
+
+/// Most jobs or events that one look-up returns.
+pub const PAGE_MAX: usize = 10_000;
+
+/// The tables of this crate.
+pub const TRAIN_SCHEMA: Schema = Schema {
+    name: "train",
+    migrations: &[Migration {
+        version: 1,
+        name: "jobs and their events",
+        sql: "CREATE TABLE train_job (
+                id INTEGER PRIMARY KEY,
+                state TEXT NOT NULL,
+                step INTEGER NOT NULL DEFAULT 0,
+                steps INTEGER NOT NULL DEFAULT 0,
+                created_at_ms INTEGER NOT NULL,
+                changed_at_ms INTEGER NOT NULL,
+                error TEXT,
+                artifact TEXT,
+                recipe TEXT NOT NULL,
+                terms TEXT NOT NULL
+              ) STRICT;
+              CREATE INDEX train_job_state ON train_job(state, id);
+              CREATE TABLE train_event (
+                sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+                job INTEGER NOT NULL REFERENCES train_job(id),
+                step INTEGER,
+                at_ms INTEGER NOT NULL,
+                happening TEXT NOT NULL
+              ) STRICT;
+              CREATE INDEX train_event_job ON train_event(job, sequence);",
+    }],
+};
+
+const JOB_COLUMNS: &str = "id, state, step, steps, created_at_ms, changed_at_ms, error, artifact, recipe, terms";
+
+/// Why the job tables were not read or changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// What is stored is not what this version writes.
+    #[error("a job has a malformed {field} in the database")]
+    Malformed {
+        /// The column.
+        field: &'static str,
+    },
+    /// No job has that number.
+    #[error("there is no job {id}")]
+    Unknown {
+        /// The number given.
+        id: JobId,
+    },
+    /// Too many jobs wait.
+    #[error("{queued} jobs wait already; the limit is {QUEUED_MAX}")]
+    Full {
+        /// Jobs that wait.
+        queued: u64,
+    },
+    /// The job is in a state from which it cannot do that.
+    #[error("job {id} is {}; it cannot be {wanted}", state.name())]
+    State {
+        /// The job.
+        id: JobId,
+        /// Its state.
+        state: JobState,
+        /// What was asked, as a participle.
+        wanted: &'static str,
+    },
+}
+
+/// The tables.
+#[derive(Debug, Clone)]
+pub(crate) struct JobTable {
+    store: Store,
+}
+
+impl JobTable {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Adds a job that does not wait yet: paused until its records are on disk.
+    pub(crate) fn insert(&self, recipe: &Recipe, terms: &Terms) -> Result<JobId, TableError> {
+        let terms = serde_json::to_string(terms).expect("terms have string keys only");
+        let recipe = recipe.to_json().to_string();
+        self.store.with_tx(|tx| {
+            let queued = tx.count("SELECT count(*) FROM train_job WHERE state = 'queued'", [])?;
+            if queued >= QUEUED_MAX as u64 {
+                return Err(TableError::Full { queued });
+            }
+            let sql = "INSERT INTO train_job (state, created_at_ms, changed_at_ms, recipe, terms) VALUES ('paused', ?1, ?1, ?2, ?3)";
+            Ok(JobId(tx.insert(sql, params![now_ms()?, recipe, terms])?.unsigned_abs()))
+        })
+    }
+
+    pub(crate) fn job(&self, id: JobId) -> Result<Job, TableError> {
+        let sql = format!("SELECT {JOB_COLUMNS} FROM train_job WHERE id = ?1");
+        let found = self.store.read(|tx| tx.query_opt(&sql, [number_value("job", id.0)?], read_job))?;
+        found.ok_or(TableError::Unknown { id })
+    }
+
+    /// The newest jobs first.
+    pub(crate) fn jobs(&self) -> Result<Vec<Job>, TableError> {
+        let sql = format!("SELECT {JOB_COLUMNS} FROM train_job ORDER BY id DESC LIMIT {PAGE_MAX}");
+        self.store.read(|tx| tx.query_all(&sql, [], read_job))
+    }
+
+    pub(crate) fn next_queued(&self) -> Result<Option<JobId>, TableError> {
+        let sql = "SELECT id FROM train_job WHERE state = 'queued' ORDER BY id LIMIT 1";
+        self.store.read(|tx| tx.query_opt(sql, [], |row| Ok(JobId(row.number("id")?))))
+    }
+
+    /// Jobs that ran when the process ended go back to the queue.
+    pub(crate) fn requeue_interrupted(&self) -> Result<usize, TableError> {
+        let sql = "UPDATE train_job SET state = 'queued', changed_at_ms = ?1 WHERE state = 'running'";
+        self.store.with_tx(|tx| Ok(tx.execute(sql, [now_ms()?])?))
+    }
+
+    /// Changes a job's state if it is in one of `from`, and notes the change.
+    pub(crate) fn change(&self, id: JobId, from: &[JobState], change: Change<'_>) -> Result<JobEvent, TableError> {
+        let Change { to, wanted, reason, artifact } = change;
+        self.store.with_tx(|tx| {
+            let sql = "SELECT state FROM train_job WHERE id = ?1";
+            let state = tx.query_opt(sql, [number_value("job", id.0)?], read_state)?.ok_or(TableError::Unknown { id })?;
+            if !from.contains(&state) {
+                return Err(TableError::State { id, state, wanted });
+            }
+            let sql = "UPDATE train_job SET state = ?2, changed_at_ms = ?3, error = ?4, artifact = coalesce(?5, artifact) WHERE id = ?1";
+            let artifact = artifact.map(|path| path.to_string_lossy());
+            tx.execute(sql, params![number_value("job", id.0)?, to.name(), now_ms()?, reason, artifact])?;
+            add_event(tx, id, None, Happening::State { state: to, reason: reason.map(str::to_owned) })
+        })
+    }
+
+    /// Notes a happening; `step` is given for those that are made again when their step is.
+    pub(crate) fn note(&self, id: JobId, step: Option<u64>, happening: Happening) -> Result<JobEvent, TableError> {
+        self.store.with_tx(|tx| {
+            if let Happening::Step(report) = &happening {
+                let sql = "UPDATE train_job SET step = ?2, steps = ?3 WHERE id = ?1";
+                let values = [
+                    number_value("job", id.0)?,
+                    number_value("step", report.step)?,
+                    number_value("steps", report.steps)?,
+                ];
+                tx.execute(sql, values)?;
+            }
+            add_event(tx, id, step, happening)
+        })
+    }
+
+    /// Forgets what was noted of steps after `step`, which are about to be taken again.
+    pub(crate) fn forget_steps_after(&self, id: JobId, step: u64) -> Result<(), TableError> {
+        self.store.with_tx(|tx| {
+            let values = [number_value("job", id.0)?, number_value("step", step)?];
+            tx.execute("DELETE FROM train_event WHERE job = ?1 AND step > ?2", values)?;
+            tx.execute("UPDATE train_job SET step = ?2 WHERE id = ?1", values)?;
+            Ok(())
+        })
+    }
+
+    pub(crate) fn events(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<JobEvent>, TableError> {
+        let sql = "SELECT sequence, at_ms, happening FROM train_event WHERE job = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3";
+        let limit = number_value("limit", limit.min(PAGE_MAX) as u64)?;
+        let values = [number_value("job", job.0)?, number_value("sequence", after)?, limit];
+        self.store.read(|tx| tx.query_all(sql, values, |row| read_event(job, row)))
+    }
+}
+
+/// A change of state.
+pub(crate) struct Change<'a> {
+    pub(crate) to: JobState,
+    /// What was asked, as a participle, for the error.
+    pub(crate) wanted: &'static str,
+    pub(crate) reason: Option<&'a str>,
+    pub(crate) artifact: Option<&'a Path>,
+}
+
+fn add_event(tx: &Tx<'_>, job: JobId, step: Option<u64>, happening: Happening) -> Result<JobEvent, TableError> {
+    let text = serde_json::to_string(&happening).expect("a happening has string keys only");
+    let step = step.map(|step| number_value("step", step)).transpose()?;
+    let at_ms = now_ms()?;
+    let sql = "INSERT INTO train_event (job, step, at_ms, happening) VALUES (?1, ?2, ?3, ?4)";
+    let sequence = tx.insert(sql, params![number_value("job", job.0)?, step, at_ms, text])?.unsigned_abs();
+    Ok(JobEvent { job, sequence, at_ms: at_ms.unsigned_abs(), happening })
+}
+
+fn read_state(row: &Row<'_>) -> Result<JobState, TableError> {
+    let name: String = row.column("state")?;
+    JobState::from_name(&name).ok_or(TableError::Malformed { field: "state" })
+}
+
+fn read_job(row: &Row<'_>) -> Result<Job, TableError> {
+    let artifact: Option<String> = row.column("artifact")?;
+    Ok(Job {
+        id: JobId(row.number("id")?),
+        state: read_state(row)?,
+        step: row.number("step")?,
+        steps: row.number("steps")?,
+        created_at_ms: row.number("created_at_ms")?,
+        changed_at_ms: row.number("changed_at_ms")?,
+        error: row.column("error")?,
+        artifact: artifact.map(PathBuf::from),
+        recipe: json(row, "recipe")?,
+        terms: json(row, "terms")?,
+    })
+}
+
+fn read_event(job: JobId, row: &Row<'_>) -> Result<JobEvent, TableError> {
+    let (sequence, at_ms) = (row.number("sequence")?, row.number("at_ms")?);
+    Ok(JobEvent { job, sequence, at_ms, happening: json(row, "happening")? })
+}
+
+fn json<T: serde::de::DeserializeOwned>(row: &Row<'_>, field: &'static str) -> Result<T, TableError> {
+    let text: String = row.column(field)?;
+    serde_json::from_str(&text).map_err(|_| TableError::Malformed { field })
+}
+
+/// Milliseconds since 1970. Times are shown to people; nothing is decided by them.
+fn now_ms() -> Result<i64, StoreError> {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    number_value("time", elapsed)
+}
