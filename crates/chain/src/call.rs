@@ -3,13 +3,11 @@
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::BlockId;
 use alloy_evm::{
-    EvmEnv, EvmFactory,
+    EvmEnv,
     block::BlockExecutor,
     overrides::{apply_block_overrides, apply_state_overrides},
 };
-use alloy_op_evm::{
-    OpBlockExecutionCtx, OpBlockExecutor, OpEvmFactory, OpTx, block::OpAlloyReceiptBuilder, evm_env_for_op_block,
-};
+use alloy_op_evm::{OpBlockExecutionCtx, OpBlockExecutor, OpTx, block::OpAlloyReceiptBuilder, evm_env_for_op_block};
 use alloy_primitives::{B256, Bytes, TxKind, U256};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use alloy_rpc_types_trace::geth::{GethDebugTracingOptions, GethTrace};
@@ -29,6 +27,7 @@ use crate::{
     chain::Chain,
     config::{CALL_GAS_MAX, TX_GAS_MAX},
     error::{CallError, StoreError},
+    evm::{inspected_evm, op_evm},
     store::StateView,
 };
 
@@ -126,7 +125,7 @@ impl Chain {
         let env = evm_env_for_op_block(header.inner(), &spec.forks, spec.chain_id);
         let invalid = |error: &dyn std::fmt::Display| CallError::Invalid(error.to_string());
         {
-            let evm = OpEvmFactory::<OpTx>::default().create_evm(&mut db, env.clone());
+            let evm = op_evm(&mut db, env.clone());
             let ctx = OpBlockExecutionCtx {
                 parent_hash: header.parent_hash,
                 parent_beacon_block_root: header.parent_beacon_block_root,
@@ -183,7 +182,7 @@ fn trace(
     let mut inspector = DebugInspector::new(options).map_err(|e| invalid(&e))?;
     let block_env = env.block_env.clone();
     let executed = {
-        let mut evm = OpEvmFactory::<OpTx>::default().create_evm_with_inspector(&mut db, env, &mut inspector);
+        let mut evm = inspected_evm(&mut db, env, &mut inspector);
         evm.transact_raw(tx.clone()).map_err(evm_error)?
     };
     inspector.get_result(None, &tx, &block_env, &executed, &mut db).map_err(|e| invalid(&e))
@@ -244,7 +243,7 @@ impl Call {
     fn run(&mut self, gas: u64) -> Result<ResultAndState<OpHaltReason>, CallError> {
         use alloy_evm::Evm;
         self.tx.base.gas_limit = gas;
-        let mut evm = OpEvmFactory::<OpTx>::default().create_evm(&mut self.db, self.env.clone());
+        let mut evm = op_evm(&mut self.db, self.env.clone());
         evm.transact_raw(OpTx(self.tx.clone())).map_err(evm_error)
     }
 

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use alloy_consensus::{Header, Sealed};
@@ -39,10 +39,10 @@ pub struct Chain {
     pub(crate) inner: Arc<Inner>,
 }
 
-/// A block that was just added.
+/// A block with its receipts.
 #[derive(Debug)]
 #[non_exhaustive]
-pub struct NewBlock {
+pub struct BlockWithReceipts {
     /// Its header and hash.
     pub header: Sealed<Header>,
     /// Its transactions and their senders.
@@ -59,7 +59,7 @@ pub(crate) struct Inner {
     pub(crate) pool: Arc<Mutex<Pool>>,
     pub(crate) head: RwLock<Head>,
     pub(crate) wake: Wake,
-    pub(crate) blocks: broadcast::Sender<Arc<NewBlock>>,
+    pub(crate) blocks: broadcast::Sender<Arc<BlockWithReceipts>>,
     pub(crate) pending: broadcast::Sender<B256>,
     pub(crate) clock_ahead_s: AtomicU64,
     journal: Mutex<Option<Journal>>,
@@ -198,7 +198,7 @@ impl Chain {
     }
 
     /// New blocks from now on. A receiver that lags by more than 1,024 blocks misses some and hears it.
-    pub fn subscribe_blocks(&self) -> broadcast::Receiver<Arc<NewBlock>> {
+    pub fn subscribe_blocks(&self) -> broadcast::Receiver<Arc<BlockWithReceipts>> {
         self.inner.blocks.subscribe()
     }
 
@@ -255,10 +255,10 @@ impl Inner {
         self.journal.lock().take();
     }
 
-    /// Now, in seconds, moved ahead on development chains.
-    pub(crate) fn now_s(&self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        now + self.clock_ahead_s.load(Ordering::Relaxed)
+    /// The time since 1970, moved ahead on development chains.
+    pub(crate) fn now(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        now + Duration::from_secs(self.clock_ahead_s.load(Ordering::Relaxed))
     }
 
     pub(crate) fn sender_state(&self, sender: &Address) -> Result<SenderState, StoreError> {

@@ -3,12 +3,12 @@
 use alloy_consensus::{Header, Sealable, Sealed, Transaction, TxReceipt, proofs, transaction::Recovered};
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_evm::{
-    EvmEnv, EvmFactory,
+    EvmEnv,
     block::{BlockExecutionError, BlockExecutor, BlockValidationError, InternalBlockExecutionError},
     eth::NextEvmEnvAttributes,
 };
 use alloy_op_evm::{
-    OpBlockExecutionCtx, OpBlockExecutor, OpEvmFactory, OpTx, block::OpAlloyReceiptBuilder, evm_env_for_op_next_block,
+    OpBlockExecutionCtx, OpBlockExecutor, OpTx, block::OpAlloyReceiptBuilder, evm_env_for_op_next_block,
 };
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use op_alloy_consensus::{OpReceiptEnvelope, OpTxEnvelope, TxDeposit};
@@ -17,6 +17,7 @@ use revm::database::{State, WrapDatabaseRef, states::bundle_state::BundleRetenti
 
 use crate::{
     error::BuildBlockError,
+    evm::op_evm,
     pool::{BestTransactions, PooledTx, Verdict},
     spec::{ChainSpec, SEQUENCER_FEE_VAULT},
     state::StateDiff,
@@ -85,7 +86,7 @@ pub(crate) fn execute_block(
     let env = next_env(spec, parent, &attributes);
     let base_fee = env.block_env.basefee;
     let mut db: BlockDb = State::builder().with_database_ref(view).with_bundle_update().build();
-    let evm = OpEvmFactory::<OpTx>::default().create_evm(&mut db, env);
+    let evm = op_evm(&mut db, env);
     let ctx = OpBlockExecutionCtx {
         parent_hash: parent.hash(),
         parent_beacon_block_root: Some(attributes.parent_beacon_root),

@@ -98,7 +98,7 @@ fn l1_info_calldata(fork: OpFork, system: &SystemConfig, origin: &L1Origin) -> B
     let mut data = Vec::with_capacity(178);
     data.extend(match fork {
         OpFork::Isthmus => ISTHMUS_SELECTOR,
-        OpFork::Jovian => JOVIAN_SELECTOR,
+        OpFork::Jovian | OpFork::Karst => JOVIAN_SELECTOR,
     });
     data.extend(system.base_fee_scalar.to_be_bytes());
     data.extend(system.blob_base_fee_scalar.to_be_bytes());
@@ -111,7 +111,7 @@ fn l1_info_calldata(fork: OpFork, system: &SystemConfig, origin: &L1Origin) -> B
     data.extend(B256::ZERO); // batcher: nobody posts batches before derivation exists
     data.extend(system.operator_fee_scalar.to_be_bytes());
     data.extend(system.operator_fee_constant.to_be_bytes());
-    if fork == OpFork::Jovian {
+    if fork >= OpFork::Jovian {
         data.extend(system.da_footprint_gas_scalar.to_be_bytes());
     }
     data.into()

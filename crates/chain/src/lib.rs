@@ -7,6 +7,7 @@ mod call;
 mod chain;
 mod config;
 mod error;
+mod evm;
 mod execute;
 mod l1;
 mod pool;
@@ -18,7 +19,7 @@ pub mod state;
 pub mod store;
 
 pub use call::CallOverrides;
-pub use chain::{Chain, NewBlock};
+pub use chain::{BlockWithReceipts, Chain};
 pub use config::{
     CALL_GAS_MAX, ChainConfig, HISTORY_BLOCKS, INSTANT_BATCH_MS, PROOF_HISTORY_BLOCKS, PoolLimits, RpcLimits,
     SystemConfig, TX_BYTES_MAX, TX_GAS_MAX,

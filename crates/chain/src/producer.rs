@@ -11,12 +11,13 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use tokio::sync::oneshot;
 
 use crate::{
-    chain::{Head, Inner, NewBlock, sender_state},
+    chain::{BlockWithReceipts, Head, Inner, sender_state},
     error::{BuildBlockError, OpenChainError, StoreError},
     execute::{BlockAttributes, execute_block},
     l1::{DevL1, L1Values, l1_info_deposit},
     pool::BestTransactions,
     spec::MESSAGE_PASSER,
+    state::StateDiff,
     store::{CommitBlock, Committer, StateView},
 };
 
@@ -109,8 +110,8 @@ impl Producer {
             "new block"
         );
         self.committer.trim();
-        let new = NewBlock { header, body: block.body, receipts: block.receipts };
-        announce(chain, new, best).map_err(stored)
+        let new = BlockWithReceipts { header, body: block.body, receipts: block.receipts };
+        announce(chain, new, &block.diff, best).map_err(stored)
     }
 
     fn attributes(
@@ -143,7 +144,7 @@ fn parent_origin(view: &StateView, parent: &Sealed<Header>) -> Result<Option<(u6
 /// grid that starts at genesis. (A derived chain will demand exactly one step after the parent;
 /// until then a node that was down continues at the present.)
 fn next_timestamp(chain: &Inner, parent: &Header) -> u64 {
-    let now = chain.now_s();
+    let now = chain.now().as_secs();
     let step = chain.config.block_time_s.max(1);
     let earliest = parent.timestamp() + step;
     let late_by = now.saturating_sub(earliest);
@@ -161,9 +162,9 @@ fn wait(chain: &Inner) -> Due {
             while !calls.stop && !chain.wake.changed.wait_until(&mut calls, batch).timed_out() {}
         }
     } else if calls.mine.is_empty() && !calls.stop {
-        let parent_s = chain.head.read().header.timestamp;
-        let due_s = (parent_s + chain.config.block_time_s).saturating_sub(chain.now_s());
-        let until_due = Duration::from_secs(due_s.min(chain.config.block_time_s));
+        let due = Duration::from_secs(chain.head.read().header.timestamp + chain.config.block_time_s);
+        let step = Duration::from_secs(chain.config.block_time_s);
+        let until_due = due.saturating_sub(chain.now()).min(step);
         let woken_early = !chain.wake.changed.wait_for(&mut calls, until_due).timed_out();
         if woken_early && calls.mine.is_empty() && !calls.stop {
             return Due::Nothing;
@@ -181,7 +182,12 @@ fn wait(chain: &Inner) -> Due {
 }
 
 /// Moves the head, cleans the pool and tells the subscribers.
-fn announce(chain: &Inner, block: NewBlock, mut best: BestTransactions) -> Result<(), StoreError> {
+fn announce(
+    chain: &Inner,
+    block: BlockWithReceipts,
+    diff: &StateDiff,
+    mut best: BestTransactions,
+) -> Result<(), StoreError> {
     let view = chain.store.latest()?;
     *chain.head.write() = Head::new(&chain.spec, &view, block.header.clone())?;
     {
@@ -190,7 +196,7 @@ fn announce(chain: &Inner, block: NewBlock, mut best: BestTransactions) -> Resul
             tracing::debug!(%hash, reason, "dropped a transaction");
             pool.remove(&hash);
         }
-        pool.advance(block.body.senders.iter().copied(), |sender| sender_state(&view, sender))?;
+        pool.advance(diff.accounts.keys().copied(), |account| sender_state(&view, account))?;
     }
     let included = block.body.transactions.len() > 1;
     if included && best.has_more() {

@@ -9,10 +9,9 @@ use nybbles::Nibbles;
 
 use crate::{
     call::resolve,
-    chain::Chain,
+    chain::{BlockWithReceipts, Chain},
     config::PROOF_HISTORY_BLOCKS,
     error::{CallError, LogsError, StoreError},
-    rpc::FullBlock,
     state::absent_account,
     store::StateView,
 };
@@ -32,7 +31,7 @@ impl Chain {
             if !filter.matches_bloom(header.logs_bloom) {
                 continue;
             }
-            let block = FullBlock { header, body: view.body(number)?, receipts: view.receipts(number)? };
+            let block = BlockWithReceipts { header, body: view.body(number)?, receipts: view.receipts(number)? };
             logs.extend(block.logs().filter(|log| filter.matches(&log.inner)));
             if logs.len() > limit {
                 return Err(LogsError::TooMany { limit });
@@ -70,18 +69,18 @@ impl Chain {
     ///
     /// # Errors
     /// [`StoreError`] if the database failed.
-    pub(crate) fn full_block(&self, id: BlockId) -> Result<Option<FullBlock>, StoreError> {
+    pub(crate) fn full_block(&self, id: BlockId) -> Result<Option<BlockWithReceipts>, StoreError> {
         let view = self.inner.store.latest()?;
         let Some(number) = resolve(&view, id)? else { return Ok(None) };
         let Some(header) = view.header(number)? else { return Ok(None) };
-        Ok(Some(FullBlock { header, body: view.body(number)?, receipts: view.receipts(number)? }))
+        Ok(Some(BlockWithReceipts { header, body: view.body(number)?, receipts: view.receipts(number)? }))
     }
 
     /// The mined transaction `hash`: its block and place there.
     ///
     /// # Errors
     /// [`StoreError`] if the database failed.
-    pub(crate) fn mined(&self, hash: &B256) -> Result<Option<(FullBlock, usize)>, StoreError> {
+    pub(crate) fn mined(&self, hash: &B256) -> Result<Option<(BlockWithReceipts, usize)>, StoreError> {
         let view = self.inner.store.latest()?;
         let Some((number, index)) = view.tx_place(hash)? else { return Ok(None) };
         let block = self.full_block(BlockId::from(number))?;

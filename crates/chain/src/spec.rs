@@ -37,6 +37,8 @@ pub enum OpFork {
     Isthmus,
     /// Minimum base fee, DA footprint.
     Jovian,
+    /// Osaka's instructions and prices, and a gas limit of at most 2^24 a transaction. Headers as in Jovian.
+    Karst,
 }
 
 /// EIP-1559 parameters as a header's extra data carries them.
@@ -64,10 +66,11 @@ pub struct ChainSpec {
 }
 
 impl ChainSpec {
-    /// Reads chain id and forks. A genesis without OP fork times gets all forks up to Jovian.
+    /// Reads chain id and forks. A genesis without OP fork times gets all forks up to
+    /// Jovian, the newest one that independent implementations can check; `karstTime` asks for Karst.
     ///
     /// # Errors
-    /// [`OpenChainError::Genesis`] for a fork before Isthmus, after Jovian, or not active at genesis.
+    /// [`OpenChainError::Genesis`] for a fork before Isthmus, after Karst, or not active at genesis.
     pub fn from_genesis(genesis: &Genesis) -> Result<Self, OpenChainError> {
         let info = OpChainInfo::extract_from(&genesis.config.extra_fields);
         let info = info.and_then(|info| info.genesis_info).unwrap_or_default();
@@ -75,6 +78,7 @@ impl ChainSpec {
         let last = match fork {
             OpFork::Isthmus => OpHardfork::Isthmus,
             OpFork::Jovian => OpHardfork::Jovian,
+            OpFork::Karst => OpHardfork::Karst,
         };
         let forks = OpHardfork::VARIANTS.iter().filter(|fork| fork.idx() <= last.idx()).map(|fork| {
             let at = match fork {
@@ -96,6 +100,7 @@ impl ChainSpec {
         match self.fork {
             OpFork::Isthmus => OpSpecId::ISTHMUS,
             OpFork::Jovian => OpSpecId::JOVIAN,
+            OpFork::Karst => OpSpecId::KARST,
         }
     }
 
@@ -107,7 +112,7 @@ impl ChainSpec {
         let default = BaseFeeParams::new(DEFAULT_DENOMINATOR.into(), DEFAULT_ELASTICITY.into());
         let encoded = match self.fork {
             OpFork::Isthmus => encode_holocene_extra_data(packed, default),
-            OpFork::Jovian => encode_jovian_extra_data(packed, default, market.min_base_fee_wei),
+            OpFork::Jovian | OpFork::Karst => encode_jovian_extra_data(packed, default, market.min_base_fee_wei),
         };
         encoded.expect("u32 parameters always fit")
     }
@@ -116,7 +121,7 @@ impl ChainSpec {
     pub fn fee_market(&self, extra_data: &[u8]) -> Option<FeeMarket> {
         let (elasticity, denominator, min_base_fee_wei) = match self.fork {
             OpFork::Isthmus => decode_holocene_extra_data(extra_data).map(|(e, d)| (e, d, 0)).ok()?,
-            OpFork::Jovian => decode_jovian_extra_data(extra_data).ok()?,
+            OpFork::Jovian | OpFork::Karst => decode_jovian_extra_data(extra_data).ok()?,
         };
         (denominator > 0 && elasticity > 0).then_some(FeeMarket { denominator, elasticity, min_base_fee_wei })
     }
@@ -131,7 +136,7 @@ impl ChainSpec {
         let params = BaseFeeParams::new(market.denominator.into(), market.elasticity.into());
         let footprint = match self.fork {
             OpFork::Isthmus => 0,
-            OpFork::Jovian => parent.blob_gas_used.unwrap_or_default(),
+            OpFork::Jovian | OpFork::Karst => parent.blob_gas_used.unwrap_or_default(),
         };
         let next = alloy_eips::calc_next_block_base_fee(
             parent.gas_used.max(footprint),
@@ -203,20 +208,21 @@ impl ChainSpec {
 
 fn fork_at_genesis(info: &OpGenesisInfo, time: u64) -> Result<OpFork, OpenChainError> {
     let refuse = |reason: &str| Err(OpenChainError::Genesis { reason: reason.into() });
-    if info.karst_time.is_some() || info.interop_time.is_some() {
-        return refuse("karstTime and interopTime are not supported; the newest fork is Jovian");
+    if info.interop_time.is_some() {
+        return refuse("interopTime is not supported; the newest fork is Karst");
     }
     let active = |at: Option<u64>| at.is_some_and(|at| at <= time);
-    let scheduled = [info.jovian_time, info.isthmus_time].iter().flatten().any(|at| *at > time);
-    if scheduled {
-        return refuse("isthmusTime and jovianTime must be active at genesis, not scheduled later");
+    let times = [info.karst_time, info.jovian_time, info.isthmus_time];
+    if times.iter().flatten().any(|at| *at > time) {
+        return refuse("isthmusTime, jovianTime and karstTime must be active at genesis, not scheduled later");
     }
     let unnamed = *info == OpGenesisInfo { bedrock_block: info.bedrock_block, ..Default::default() };
-    match (active(info.jovian_time), active(info.isthmus_time)) {
-        (true, _) => Ok(OpFork::Jovian),
-        (false, true) => Ok(OpFork::Isthmus),
-        (false, false) if unnamed => Ok(OpFork::Jovian),
-        (false, false) => refuse("forks before Isthmus are not supported: set isthmusTime or jovianTime to 0"),
+    match times.map(active) {
+        [true, ..] => Ok(OpFork::Karst),
+        [_, true, _] => Ok(OpFork::Jovian),
+        [.., true] => Ok(OpFork::Isthmus),
+        _ if unnamed => Ok(OpFork::Jovian),
+        _ => refuse("forks before Isthmus are not supported: set isthmusTime, jovianTime or karstTime to 0"),
     }
 }
 

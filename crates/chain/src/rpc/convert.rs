@@ -15,27 +15,20 @@ use op_alloy_rpc_types::{L1BlockInfo as RpcL1Info, OpTransactionReceipt, Transac
 use op_revm::{L1BlockInfo, estimate_tx_compressed_size};
 
 use crate::{
+    chain::BlockWithReceipts,
     l1::L1Values,
     pool::PooledTx,
     spec::{ChainSpec, OpFork},
-    store::BlockBody,
 };
 
 /// A block as JSON-RPC shows it.
 pub(super) type RpcBlock = Block<Transaction>;
 
-/// A block with everything that JSON-RPC may ask of it.
-pub(crate) struct FullBlock {
-    pub(crate) header: Sealed<Header>,
-    pub(crate) body: BlockBody,
-    pub(crate) receipts: Vec<OpReceiptEnvelope>,
-}
-
 pub(super) fn rpc_header(header: &Sealed<Header>, size: Option<U256>) -> RpcHeader {
     RpcHeader::from_consensus(header.clone(), None, size)
 }
 
-impl FullBlock {
+impl BlockWithReceipts {
     pub(super) fn to_rpc(&self, full: bool) -> RpcBlock {
         let transactions = match full {
             true => {
@@ -201,7 +194,7 @@ impl DataFees {
             false => estimate_tx_compressed_size(&encoded) / 1_000_000,
         };
         let operator = values.operator_fee_scalar > 0 || values.operator_fee_constant > 0;
-        let jovian = spec.fork == OpFork::Jovian;
+        let jovian = spec.fork >= OpFork::Jovian;
         let info = RpcL1Info {
             l1_gas_price: Some(values.base_fee_wei.saturating_to()),
             l1_gas_used: Some(u128::from(bytes) * 16),

@@ -342,7 +342,7 @@ impl EthApiServer for Context {
     }
 
     async fn logs(&self, filter: Filter) -> RpcResult<Vec<Log>> {
-        self.read(move |chain| chain.logs(&filter)).await
+        self.execute(move |chain| chain.logs(&filter)).await
     }
 }
 

@@ -6,9 +6,8 @@ use alloy_rpc_types_eth::FeeHistory;
 use serde::Deserialize;
 
 use crate::{
-    chain::Chain,
+    chain::{BlockWithReceipts, Chain},
     error::{CallError, StoreError},
-    rpc::FullBlock,
     spec::OpFork,
 };
 
@@ -63,7 +62,7 @@ pub(super) fn history(
         history.base_fee_per_blob_gas.push(1);
         history.blob_gas_used_ratio.push(match chain.spec().fork {
             OpFork::Isthmus => 0.0,
-            OpFork::Jovian => header.blob_gas_used.unwrap_or_default() as f64 / header.gas_limit as f64,
+            OpFork::Jovian | OpFork::Karst => header.blob_gas_used.unwrap_or_default() as f64 / header.gas_limit as f64,
         });
         if !percentiles.is_empty() {
             rewards.push(tips(chain, number, &percentiles)?);
@@ -111,7 +110,7 @@ fn tips(chain: &Chain, number: u64, percentiles: &[f64]) -> Result<Vec<u128>, St
 }
 
 /// Tip and gas of every transaction that pays one.
-fn paid_tips(block: &FullBlock) -> Vec<(u128, u64)> {
+fn paid_tips(block: &BlockWithReceipts) -> Vec<(u128, u64)> {
     let base_fee = block.header.base_fee_per_gas.unwrap_or_default();
     let mut before = 0;
     let mut paid = Vec::new();

@@ -24,8 +24,6 @@ use tower_http::cors::{Any, CorsLayer};
 
 use crate::{chain::Chain, error::ServeError};
 
-pub(crate) use convert::FullBlock;
-
 /// Messages that may wait for a slow WebSocket client before its subscription stalls.
 const MESSAGES_MAX: u32 = 1_024;
 

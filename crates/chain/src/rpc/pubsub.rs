@@ -1,7 +1,5 @@
 //! `eth_subscribe`: new heads, logs and pending transactions over WebSocket.
 
-use std::sync::Arc;
-
 use alloy_rpc_types_eth::{
     Filter,
     pubsub::{Params, SubscriptionKind},
@@ -15,11 +13,11 @@ use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use super::{
-    Context, FullBlock,
+    Context,
     convert::{pending_transaction, rpc_header},
     error::invalid_params,
 };
-use crate::chain::{Chain, NewBlock};
+use crate::chain::{BlockWithReceipts, Chain};
 
 #[rpc(server, namespace = "eth")]
 pub(super) trait PubSubApi {
@@ -72,12 +70,11 @@ impl PubSubApiServer for Context {
     }
 }
 
-fn matching_logs(block: &Arc<NewBlock>, filter: &Filter) -> Vec<alloy_rpc_types_eth::Log> {
+fn matching_logs(block: &BlockWithReceipts, filter: &Filter) -> Vec<alloy_rpc_types_eth::Log> {
     if !filter.matches_bloom(block.header.logs_bloom) {
         return Vec::new();
     }
-    let full = FullBlock { header: block.header.clone(), body: block.body.clone(), receipts: block.receipts.clone() };
-    full.logs().filter(|log| filter.matches(&log.inner)).collect()
+    block.logs().filter(|log| filter.matches(&log.inner)).collect()
 }
 
 fn shown_pending(chain: &Chain, hash: alloy_primitives::B256, full: bool) -> Vec<serde_json::Value> {

@@ -8,7 +8,7 @@ use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use op_alloy_consensus::OpTxEnvelope;
-use openledger_chain::{Chain, ChainConfig, NewBlock, store::StateView};
+use openledger_chain::{BlockWithReceipts, Chain, ChainConfig, store::StateView};
 use tempfile::TempDir;
 
 use crate::support::{CHAIN_ID, account, genesis};
@@ -87,9 +87,9 @@ impl Draft {
 
 /// Waits for the block that contains `hash`.
 pub(crate) async fn mined(
-    blocks: &mut tokio::sync::broadcast::Receiver<std::sync::Arc<NewBlock>>,
+    blocks: &mut tokio::sync::broadcast::Receiver<std::sync::Arc<BlockWithReceipts>>,
     hash: B256,
-) -> std::sync::Arc<NewBlock> {
+) -> std::sync::Arc<BlockWithReceipts> {
     let found = async {
         loop {
             let block = blocks.recv().await.expect("the chain runs");
@@ -102,7 +102,7 @@ pub(crate) async fn mined(
 }
 
 /// Submits `tx` and waits for its block.
-pub(crate) async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<NewBlock> {
+pub(crate) async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<BlockWithReceipts> {
     let mut blocks = devnet.chain.subscribe_blocks();
     let hash = devnet.chain.submit(tx).await.expect("the pool takes it");
     mined(&mut blocks, hash).await

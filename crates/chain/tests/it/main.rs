@@ -7,6 +7,7 @@ mod support;
 
 mod blocks;
 mod clients;
+mod fees;
 mod formats;
 mod harness;
 mod harness_store;
