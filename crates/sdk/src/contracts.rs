@@ -1,0 +1,540 @@
+//! The contracts by their calls.
+
+use alloy_primitives::Bytes;
+use openledger_contracts::addresses::{DATANET_REGISTRY, INFERENCE_HUB, MODEL_REGISTRY, STAKER_POOL};
+use openledger_contracts::eip712::{Consent, datanet_domain};
+use openledger_contracts::{
+    BaseModel, Batch, ChannelConfig, Datanet, DatanetParams, Epoch, EpochPost, EpochStatus, IDatanetRegistry,
+    IInferenceHub, IModelRegistry, IStakerPool, Model, ModelParams, Operator, Snapshot, SnapshotRef, SolStruct,
+    SplitBounds, SumNode, VoucherClaim,
+};
+use openledger_primitives::{Address, B256, ChannelId, DatanetId, ModelId, SnapshotId, U256, Wei};
+use openledger_settlement::channel::OnChainChannel;
+use openledger_settlement::epoch::ClaimProof;
+use openledger_settlement::hub::{HubClient, HubEpoch, HubError, HubFuture};
+use openledger_settlement::signature;
+use openledger_settlement::split::Weighted;
+use openledger_settlement::verify::PublishedTerms;
+use openledger_settlement::voucher::channel_id;
+
+use crate::chain::{ChainClient, ChainError, SentTransaction};
+
+/// The inference hub.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    client: ChainClient,
+}
+
+impl Hub {
+    /// The hub, acting for the client's account.
+    #[must_use]
+    pub fn new(client: ChainClient) -> Self {
+        Self { client }
+    }
+
+    /// The client that it acts through.
+    #[must_use]
+    pub fn client(&self) -> &ChainClient {
+        &self.client
+    }
+
+    /// Puts native OPEN into a channel; opens it if need be.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn deposit(&self, config: &ChannelConfig, amount: Wei) -> Result<SentTransaction, ChainError> {
+        self.client.pay(INFERENCE_HUB, amount, &IInferenceHub::depositCall { config: config.clone() }).await
+    }
+
+    /// Asks for unclaimed money back; it can be taken after the channel's delay.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn initiate_withdraw(&self, config: &ChannelConfig, amount: Wei) -> Result<SentTransaction, ChainError> {
+        let call = IInferenceHub::initiateWithdrawCall { config: config.clone(), amount: amount.0 };
+        self.client.send(INFERENCE_HUB, &call).await
+    }
+
+    /// Takes the money that was asked for.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn finalize_withdraw(&self, config: &ChannelConfig) -> Result<SentTransaction, ChainError> {
+        let call = IInferenceHub::finalizeWithdrawCall { config: config.clone() };
+        self.client.send(INFERENCE_HUB, &call).await
+    }
+
+    /// A channel as the chain has it.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn channel_state(&self, config: &ChannelConfig) -> Result<OnChainChannel, ChainError> {
+        let ChannelId(id) = channel_id(config, self.client.chain_id());
+        let channel = self.client.call(INFERENCE_HUB, &IInferenceHub::channelsCall { channelId: id }).await?;
+        let call = IInferenceHub::pendingWithdrawalCall { channelId: id };
+        let withdrawal = self.client.call(INFERENCE_HUB, &call).await?;
+        let nonce = self.client.call(INFERENCE_HUB, &IInferenceHub::refundNonceCall { channelId: id }).await?;
+        Ok(OnChainChannel {
+            balance: Wei(channel.balance),
+            total_claimed: Wei(channel.totalClaimed),
+            withdraw_requested_at: withdrawal.withdrawableAt.saturating_sub(config.withdrawDelay.to()),
+            withdraw_amount: Wei(withdrawal.amount),
+            refund_nonce: nonce.saturating_to(),
+        })
+    }
+
+    /// Adds to the account's bond.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn register_operator(&self, bond: Wei) -> Result<SentTransaction, ChainError> {
+        self.client.pay(INFERENCE_HUB, bond, &IInferenceHub::registerOperatorCall {}).await
+    }
+
+    /// Lets `settler` post in the account's name.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn set_settler(&self, settler: Address) -> Result<SentTransaction, ChainError> {
+        self.client.send(INFERENCE_HUB, &IInferenceHub::setSettlerCall { settler }).await
+    }
+
+    /// An operator.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn operator(&self, operator: Address) -> Result<Operator, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::getOperatorCall { operator }).await
+    }
+
+    /// A posted epoch, all of it; status `None` when there is none of that number.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn posted_epoch(&self, number: u64) -> Result<Epoch, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::getEpochCall { epoch: number }).await
+    }
+
+    /// Number of the latest final epoch; claims are proved against it.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn last_final_epoch(&self) -> Result<u64, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::lastFinalEpochCall {}).await
+    }
+
+    /// What `account` was paid so far.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn claimed(&self, account: Address) -> Result<Wei, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::claimedCall { account }).await.map(Wei)
+    }
+
+    /// Everything burned so far.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn total_burned(&self) -> Result<Wei, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::totalBurnedCall {}).await.map(Wei)
+    }
+
+    /// Length of the challenge window, in seconds.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn challenge_window(&self) -> Result<u64, ChainError> {
+        self.client.call(INFERENCE_HUB, &IInferenceHub::challengeWindowCall {}).await
+    }
+
+    /// Pays an account what it is owed; anyone may send it. Gives what was paid.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn claim(&self, proof: &ClaimProof) -> Result<(SentTransaction, Wei), ChainError> {
+        let node =
+            |node: &openledger_settlement::epoch::SumNodeJson| SumNode { hash: node.hash, sum: U256::from(node.sum.0) };
+        let call = IInferenceHub::claimCall {
+            account: proof.account,
+            cumulative: proof.cumulative.0,
+            index: proof.index,
+            siblings: proof.siblings.iter().map(node).collect(),
+        };
+        let sent = self.client.send(INFERENCE_HUB, &call).await?;
+        let paid = Wei(sent.event::<IInferenceHub::Claimed>()?.amount);
+        Ok((sent, paid))
+    }
+}
+
+impl From<ChainError> for HubError {
+    fn from(error: ChainError) -> Self {
+        match error {
+            ChainError::Reverted { reason } => Self::Reverted { reason },
+            other => Self::Unavailable(Box::new(other)),
+        }
+    }
+}
+
+impl HubClient for Hub {
+    fn now(&self) -> HubFuture<'_, u64> {
+        Box::pin(async { Ok(self.client.block_time().await?) })
+    }
+
+    fn channel<'a>(&'a self, config: &'a ChannelConfig) -> HubFuture<'a, OnChainChannel> {
+        Box::pin(async { Ok(self.channel_state(config).await?) })
+    }
+
+    fn epoch(&self, number: u64) -> HubFuture<'_, Option<HubEpoch>> {
+        Box::pin(async move {
+            let epoch = self.posted_epoch(number).await?;
+            let posted = HubEpoch {
+                receipts_root: epoch.receiptsRoot,
+                balance_root: epoch.balanceRoot,
+                final_at: epoch.finalAt,
+                is_final: epoch.status == EpochStatus::Final,
+            };
+            Ok((epoch.status != EpochStatus::None).then_some(posted))
+        })
+    }
+
+    fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
+        let call = IInferenceHub::claimVouchersCall { claims: claims.to_vec() };
+        Box::pin(async move { Ok(self.client.send(INFERENCE_HUB, &call).await?.hash) })
+    }
+
+    fn post_epoch<'a>(&'a self, post: &'a EpochPost, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
+        let call = IInferenceHub::postEpochCall { post: post.clone(), claims: claims.to_vec() };
+        Box::pin(async move { Ok(self.client.send(INFERENCE_HUB, &call).await?.hash) })
+    }
+
+    fn finalize_epoch(&self, number: u64) -> HubFuture<'_, B256> {
+        let call = IInferenceHub::finalizeEpochCall { epoch: number };
+        Box::pin(async move { Ok(self.client.send(INFERENCE_HUB, &call).await?.hash) })
+    }
+}
+
+/// The model registry.
+#[derive(Clone, Debug)]
+pub struct Models {
+    client: ChainClient,
+}
+
+impl Models {
+    /// The registry, acting for the client's account.
+    #[must_use]
+    pub fn new(client: ChainClient) -> Self {
+        Self { client }
+    }
+
+    /// Registers a base model unless it is registered already; `None` then.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn register_base(&self, base: B256, name: &str) -> Result<Option<SentTransaction>, ChainError> {
+        if self.base(base).await?.registeredAt != 0 {
+            return Ok(None);
+        }
+        let call = IModelRegistry::registerBaseCall { baseModel: base, name: name.to_owned() };
+        self.client.send(MODEL_REGISTRY, &call).await.map(Some)
+    }
+
+    /// A base model; all zero when it is not registered.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn base(&self, base: B256) -> Result<BaseModel, ChainError> {
+        self.client.call(MODEL_REGISTRY, &IModelRegistry::getBaseCall { baseModel: base }).await
+    }
+
+    /// Publishes a model built by the client's account.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn publish(&self, params: ModelParams) -> Result<(SentTransaction, ModelId), ChainError> {
+        let sent = self.client.send(MODEL_REGISTRY, &IModelRegistry::publishCall { params }).await?;
+        let id = ModelId(sent.event::<IModelRegistry::ModelPublished>()?.modelId);
+        Ok((sent, id))
+    }
+
+    /// Whether a model is published.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn is_published(&self, model: ModelId) -> Result<bool, ChainError> {
+        self.client.call(MODEL_REGISTRY, &IModelRegistry::isModelCall { modelId: model.0 }).await
+    }
+
+    /// A published model.
+    ///
+    /// # Errors
+    /// [`ChainError`]; unknown models revert.
+    pub async fn model(&self, model: ModelId) -> Result<Model, ChainError> {
+        self.client.call(MODEL_REGISTRY, &IModelRegistry::getModelCall { modelId: model.0 }).await
+    }
+
+    /// The snapshots that a model was trained on.
+    ///
+    /// # Errors
+    /// [`ChainError`]; unknown models revert.
+    pub async fn snapshots(&self, model: ModelId) -> Result<Vec<SnapshotRef>, ChainError> {
+        self.client.call(MODEL_REGISTRY, &IModelRegistry::getSnapshotsCall { modelId: model.0 }).await
+    }
+
+    /// The parents of a model.
+    ///
+    /// # Errors
+    /// [`ChainError`]; unknown models revert.
+    pub async fn parents(&self, model: ModelId) -> Result<Vec<ModelId>, ChainError> {
+        let parents = self.client.call(MODEL_REGISTRY, &IModelRegistry::getParentsCall { modelId: model.0 }).await?;
+        Ok(parents.into_iter().map(ModelId).collect())
+    }
+
+    /// The builders of a model's parents, each with the number of parents it built: whom the parents' share pays.
+    ///
+    /// # Errors
+    /// [`ChainError`]; unknown models revert.
+    pub async fn parent_builders(&self, model: ModelId) -> Result<Vec<Weighted>, ChainError> {
+        let mut builders = std::collections::BTreeMap::<Address, u64>::new();
+        for parent in self.parents(model).await? {
+            *builders.entry(self.model(parent).await?.builder).or_default() += 1;
+        }
+        Ok(builders.into_iter().map(|(account, weight)| Weighted { account, weight }).collect())
+    }
+
+    /// What receipts for a model must state; `None` for an unknown model.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn terms(&self, model: ModelId) -> Result<Option<PublishedTerms>, ChainError> {
+        let terms = self.client.call(MODEL_REGISTRY, &IModelRegistry::termsOfCall { modelId: model.0 }).await?;
+        let published = PublishedTerms { builder: terms.builder, price: terms.price, split: terms.split };
+        Ok((!published.builder.is_zero()).then_some(published))
+    }
+
+    /// The bounds that governance sets on splits.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn split_bounds(&self) -> Result<SplitBounds, ChainError> {
+        self.client.call(MODEL_REGISTRY, &IModelRegistry::splitBoundsCall {}).await
+    }
+}
+
+/// What a contributor commits to and later reveals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Contribution {
+    /// The Datanet.
+    pub datanet: DatanetId,
+    /// Root of the batch.
+    pub batch_root: B256,
+    /// Records in it.
+    pub record_count: u32,
+    /// Salt of the commitment.
+    pub salt: B256,
+}
+
+/// What a snapshot is published with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPost {
+    /// Root over its records.
+    pub root: B256,
+    /// Records in it.
+    pub record_count: u64,
+    /// Contributors in it.
+    pub contributor_count: u32,
+    /// Hash of its content.
+    pub content_hash: B256,
+    /// Reference in DA.
+    pub da_commitment: B256,
+}
+
+/// The Datanet registry.
+#[derive(Clone, Debug)]
+pub struct Datanets {
+    client: ChainClient,
+}
+
+impl Datanets {
+    /// The registry, acting for the client's account.
+    #[must_use]
+    pub fn new(client: ChainClient) -> Self {
+        Self { client }
+    }
+
+    /// Creates a Datanet owned by the client's account.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn create(&self, params: DatanetParams) -> Result<(SentTransaction, DatanetId), ChainError> {
+        let sent = self.client.send(DATANET_REGISTRY, &IDatanetRegistry::createDatanetCall { params }).await?;
+        let id = DatanetId(sent.event::<IDatanetRegistry::DatanetCreated>()?.datanetId);
+        Ok((sent, id))
+    }
+
+    /// A Datanet.
+    ///
+    /// # Errors
+    /// [`ChainError`]; unknown ones revert.
+    pub async fn datanet(&self, datanet: DatanetId) -> Result<Datanet, ChainError> {
+        self.client.call(DATANET_REGISTRY, &IDatanetRegistry::getDatanetCall { datanetId: datanet.0 }).await
+    }
+
+    /// The commitment of a contribution by `contributor`.
+    #[must_use]
+    pub fn commitment(&self, contribution: &Contribution, contributor: Address) -> B256 {
+        let Contribution { datanet, batch_root, record_count, salt } = *contribution;
+        let chain_id = self.client.chain_id();
+        openledger_contracts::eip712::commitment(chain_id, datanet.0, contributor, batch_root, record_count, salt)
+    }
+
+    /// Takes a contribution's place in the order; anyone may send it for the contributor.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn commit(&self, datanet: DatanetId, commitment: B256) -> Result<SentTransaction, ChainError> {
+        self.client.send(DATANET_REGISTRY, &IDatanetRegistry::commitCall { datanetId: datanet.0, commitment }).await
+    }
+
+    /// The client's account's consent to the Datanet's licence for one batch.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the licence cannot be read or the key cannot sign.
+    pub async fn sign_consent(&self, contribution: &Contribution) -> Result<Bytes, ChainError> {
+        let licence_hash = self.datanet(contribution.datanet).await?.licenceHash;
+        let consent = Consent {
+            datanetId: contribution.datanet.0,
+            licenceHash: licence_hash,
+            batchRoot: contribution.batch_root,
+            recordCount: contribution.record_count,
+            contributor: self.client.address(),
+        };
+        let digest = consent.eip712_signing_hash(&datanet_domain(self.client.chain_id()));
+        signature::sign(digest, self.client.signer()).map_err(|error| ChainError::Sign { reason: error.to_string() })
+    }
+
+    /// Opens a commitment with the contributor's consent; anyone may send it.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn reveal(
+        &self,
+        contribution: &Contribution,
+        contributor: Address,
+        consent: Bytes,
+    ) -> Result<SentTransaction, ChainError> {
+        let call = IDatanetRegistry::revealCall {
+            datanetId: contribution.datanet.0,
+            contributor,
+            batchRoot: contribution.batch_root,
+            recordCount: contribution.record_count,
+            salt: contribution.salt,
+            consentSignature: consent,
+        };
+        self.client.send(DATANET_REGISTRY, &call).await
+    }
+
+    /// A revealed batch; all zero when the root was not revealed.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn batch(&self, datanet: DatanetId, batch_root: B256) -> Result<Batch, ChainError> {
+        let call = IDatanetRegistry::getBatchCall { datanetId: datanet.0, batchRoot: batch_root };
+        self.client.call(DATANET_REGISTRY, &call).await
+    }
+
+    /// Publishes the next snapshot. Owner or curator only.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn publish_snapshot(
+        &self,
+        datanet: DatanetId,
+        post: SnapshotPost,
+    ) -> Result<(SentTransaction, SnapshotId), ChainError> {
+        let call = IDatanetRegistry::publishSnapshotCall {
+            datanetId: datanet.0,
+            root: post.root,
+            recordCount: post.record_count,
+            contributorCount: post.contributor_count,
+            contentHash: post.content_hash,
+            daCommitment: post.da_commitment,
+        };
+        let sent = self.client.send(DATANET_REGISTRY, &call).await?;
+        let id = SnapshotId(sent.event::<IDatanetRegistry::SnapshotPublished>()?.snapshotId);
+        Ok((sent, id))
+    }
+
+    /// A snapshot.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn snapshot(&self, datanet: DatanetId, snapshot: SnapshotId) -> Result<Snapshot, ChainError> {
+        let call = IDatanetRegistry::getSnapshotCall { datanetId: datanet.0, snapshotId: snapshot.0 };
+        self.client.call(DATANET_REGISTRY, &call).await
+    }
+}
+
+/// The staker pool.
+#[derive(Clone, Debug)]
+pub struct Stakers {
+    client: ChainClient,
+}
+
+impl Stakers {
+    /// The pool, acting for the client's account.
+    #[must_use]
+    pub fn new(client: ChainClient) -> Self {
+        Self { client }
+    }
+
+    /// Stakes native OPEN.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn stake(&self, amount: Wei) -> Result<SentTransaction, ChainError> {
+        self.client.pay(STAKER_POOL, amount, &IStakerPool::stakeCall {}).await
+    }
+
+    /// Stops an amount earning; it can be withdrawn after the delay.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn request_unstake(&self, amount: Wei) -> Result<SentTransaction, ChainError> {
+        let call = IStakerPool::requestUnstakeCall { amount: U256::from(amount.0) };
+        self.client.send(STAKER_POOL, &call).await
+    }
+
+    /// Takes out what waited long enough.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn withdraw(&self) -> Result<SentTransaction, ChainError> {
+        self.client.send(STAKER_POOL, &IStakerPool::withdrawCall {}).await
+    }
+
+    /// Takes the account's rewards.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn claim(&self) -> Result<SentTransaction, ChainError> {
+        self.client.send(STAKER_POOL, &IStakerPool::claimCall {}).await
+    }
+
+    /// What an account has staked.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn stake_of(&self, account: Address) -> Result<Wei, ChainError> {
+        let stake = self.client.call(STAKER_POOL, &IStakerPool::stakeOfCall { account }).await?;
+        Ok(Wei(stake.saturating_to()))
+    }
+
+    /// What an account can take.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn earned(&self, account: Address) -> Result<Wei, ChainError> {
+        let earned = self.client.call(STAKER_POOL, &IStakerPool::earnedCall { account }).await?;
+        Ok(Wei(earned.saturating_to()))
+    }
+}
