@@ -1,8 +1,9 @@
-//! Measures ERC-20 transfers from submission over JSON-RPC to inclusion in a block.
+//! Measures ERC-20 transfers from submission over JSON-RPC to inclusion in a block, beside anvil where
+//! it is installed (npm `@foundry-rs/anvil` in `$OPENLEDGER_TOOLS` or `~/.cache/openledger/tools`).
 //!
 //! `cargo run --release -p openledger-chain --example transfers -- [TRANSFERS] [IN_FLIGHT]`
 //! prints one JSON object. Transfers are signed beforehand; client, server and block production
-//! share the machine.
+//! share the machine. Both nodes mine as soon as transactions arrive and are driven by the same client.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -11,6 +12,9 @@ use std::{
     env,
     error::Error,
     io::Write,
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -18,17 +22,19 @@ use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::Encodable2718;
 use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use alloy_provider::{Provider, ProviderBuilder};
+use alloy_provider::{Provider, ProviderBuilder, RootProvider};
 use alloy_signer_local::PrivateKeySigner;
 use futures::{StreamExt, TryStreamExt, stream};
 use op_alloy_consensus::OpTxEnvelope;
 use openledger_chain::{Chain, ChainConfig};
-use support::{CHAIN_ID, account, genesis, token_init_code};
+use serde_json::json;
+use support::{CHAIN_ID, MNEMONIC, account, genesis, token_init_code};
 
 const SENDERS: u32 = 32;
 const TRANSFERS: usize = 5_000;
 const IN_FLIGHT: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(5);
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -36,72 +42,129 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 async fn main() -> Outcome<()> {
     let number = |at: usize, default| env::args().nth(at).map_or(Ok(default), |text| text.parse());
     let (transfers, in_flight) = (number(1, TRANSFERS)?, number(2, IN_FLIGHT)?);
-    let dir = tempfile::tempdir()?;
     let senders: Vec<_> = (0..SENDERS).map(account).collect();
+    let ours = measure_ours(&senders, transfers, in_flight).await?;
+    let anvil = measure_anvil(&senders, transfers, in_flight).await?;
+    let report = json!({
+        "bench": "chain",
+        "transfers": transfers,
+        "senders": SENDERS,
+        "in_flight": in_flight,
+        "submit_s": ours.submit_s,
+        "wall_s": ours.wall_s,
+        "blocks": ours.blocks,
+        "txs_per_s": transfers as f64 / ours.wall_s,
+        "anvil_txs_per_s": anvil.as_ref().map(|anvil| transfers as f64 / anvil.wall_s),
+        "ratio_to_anvil": anvil.map(|anvil| anvil.wall_s / ours.wall_s),
+    });
+    writeln!(std::io::stdout(), "{report}")?;
+    Ok(())
+}
+
+struct Measured {
+    submit_s: f64,
+    wall_s: f64,
+    blocks: u64,
+}
+
+async fn measure_ours(senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Measured> {
+    let dir = tempfile::tempdir()?;
     let funded: Vec<Address> = senders.iter().map(|sender| sender.address()).collect();
     let chain = Chain::open(ChainConfig::new(dir.path(), genesis(&funded)).instant())?;
     let server = chain.serve(([127, 0, 0, 1], 0).into()).await?;
-    let token = deploy(&chain, &senders).await?;
-    let signed = sign(&chain, &senders, token, transfers)?;
-    let provider = ProviderBuilder::new().connect_http(server.http_url().parse()?);
-    let mut blocks = chain.subscribe_blocks();
-    let head = chain.head().number;
+    let measured = measure(&server.http_url(), senders, transfers, in_flight).await;
+    server.stop().await;
+    chain.shutdown();
+    measured
+}
+
+struct Anvil(Child);
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+async fn measure_anvil(senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Option<Measured>> {
+    let tools = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
+    let cached = || env::home_dir().map(|home| home.join(".cache/openledger/tools"));
+    let Some(tools) = tools.or_else(cached) else { return Ok(None) };
+    let binary = tools.join("node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil");
+    if !binary.exists() {
+        return Ok(None);
+    }
+    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
+    let (chain_id, accounts) = (CHAIN_ID.to_string(), SENDERS.to_string());
+    let arguments = ["--port", &port, "--chain-id", &chain_id, "--accounts", &accounts, "--mnemonic", MNEMONIC];
+    let quiet = ["--silent", "--gas-limit", "60000000", "--balance", "1000000"];
+    let mut command = Command::new(binary);
+    command.args(arguments).args(quiet).stdout(Stdio::null()).stderr(Stdio::null());
+    let _anvil = Anvil(command.spawn()?);
+    measure(&format!("http://127.0.0.1:{port}"), senders, transfers, in_flight).await.map(Some)
+}
+
+async fn measure(url: &str, senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Measured> {
+    let provider = ProviderBuilder::new().disable_recommended_fillers().connect_http(url.parse()?);
+    await_up(&provider).await?;
+    let token = deploy(&provider, senders).await?;
+    let (signed, last) = sign(&provider, senders, token, transfers).await?;
+    let first_block = provider.get_block_number().await?;
 
     let started = Instant::now();
-    let included = tokio::spawn(async move {
-        let (mut seen, mut gas) = (0, 0);
-        while seen < transfers {
-            let block = blocks.recv().await?;
-            seen += block.body.transactions.len() - 1;
-            gas += block.header.gas_used;
-        }
-        Outcome::Ok(gas)
-    });
     let send = |bytes: Bytes| {
         let provider = &provider;
         async move { provider.send_raw_transaction(&bytes).await.map(|_| ()) }
     };
     stream::iter(signed).map(send).buffer_unordered(in_flight).try_collect::<()>().await?;
-    let submitted = started.elapsed();
-    let gas = tokio::time::timeout(PATIENCE, included).await???;
-    let wall = started.elapsed();
+    let submit_s = started.elapsed().as_secs_f64();
+    for (sender, nonce) in senders.iter().zip(last) {
+        await_nonce(&provider, sender.address(), nonce).await?;
+    }
+    let wall_s = started.elapsed().as_secs_f64();
+    let blocks = provider.get_block_number().await? - first_block;
+    Ok(Measured { submit_s, wall_s, blocks })
+}
 
-    let report = serde_json::json!({
-        "bench": "chain",
-        "transfers": transfers,
-        "senders": SENDERS,
-        "in_flight": in_flight,
-        "blocks": chain.head().number - head,
-        "submit_s": submitted.as_secs_f64(),
-        "wall_s": wall.as_secs_f64(),
-        "txs_per_s": transfers as f64 / wall.as_secs_f64(),
-        "mgas_per_s": gas as f64 / 1e6 / wall.as_secs_f64(),
-    });
-    writeln!(std::io::stdout(), "{report}")?;
-    server.stop().await;
-    chain.shutdown();
+async fn await_up(provider: &RootProvider) -> Outcome<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = provider.get_chain_id().await {
+        if Instant::now() > deadline {
+            return Err(error.into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
+}
+
+/// Waits until all of the sender's transactions before `nonce` are in blocks.
+async fn await_nonce(provider: &RootProvider, sender: Address, nonce: u64) -> Outcome<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while provider.get_transaction_count(sender).await? < nonce {
+        if Instant::now() > deadline {
+            return Err(format!("{sender} did not reach nonce {nonce} in {PATIENCE:?}").into());
+        }
+        tokio::time::sleep(POLL).await;
+    }
     Ok(())
 }
 
 /// Deploys the token and gives every sender a balance.
-async fn deploy(chain: &Chain, senders: &[PrivateKeySigner]) -> Outcome<Address> {
+async fn deploy(provider: &RootProvider, senders: &[PrivateKeySigner]) -> Outcome<Address> {
     let supply = U256::from(10).pow(U256::from(30));
     let owner = &senders[0];
     let token = owner.address().create(0);
-    submit(chain, signed(owner, 0, TxKind::Create, token_init_code(supply))?).await?;
+    let _pending = provider.send_raw_transaction(&signed(owner, 0, TxKind::Create, token_init_code(supply))?).await?;
     let share = supply / U256::from(2 * SENDERS);
-    for (nonce, sender) in (1u64..).zip(&senders[1..]) {
+    let mut nonce = 1;
+    for sender in &senders[1..] {
         let data = transfer(sender.address(), share);
-        submit(chain, signed(owner, nonce, token.into(), data)?).await?;
+        let _pending = provider.send_raw_transaction(&signed(owner, nonce, token.into(), data)?).await?;
+        nonce += 1;
     }
+    await_nonce(provider, owner.address(), nonce).await?;
     Ok(token)
-}
-
-async fn submit(chain: &Chain, tx: Bytes) -> Outcome<()> {
-    let mut blocks = chain.subscribe_blocks();
-    let hash: B256 = chain.submit(tx).await?;
-    while !blocks.recv().await?.body.transactions.iter().any(|tx| tx.tx_hash() == hash) {}
-    Ok(())
 }
 
 fn transfer(to: Address, value: U256) -> Bytes {
@@ -126,11 +189,17 @@ fn signed(signer: &PrivateKeySigner, nonce: u64, to: TxKind, input: Bytes) -> Ou
     Ok(OpTxEnvelope::Eip1559(tx.into_signed(signature)).encoded_2718().into())
 }
 
-/// Transfers of one token unit each, round robin over the senders, to fresh and known receivers.
-fn sign(chain: &Chain, senders: &[PrivateKeySigner], token: Address, transfers: usize) -> Outcome<Vec<Bytes>> {
+/// Transfers of one token unit each, round robin over the senders, to a thousand receivers; and each
+/// sender's nonce after them.
+async fn sign(
+    provider: &RootProvider,
+    senders: &[PrivateKeySigner],
+    token: Address,
+    transfers: usize,
+) -> Outcome<(Vec<Bytes>, Vec<u64>)> {
     let mut nonces = Vec::with_capacity(senders.len());
     for sender in senders {
-        nonces.push(chain.pending_nonce(&sender.address())?);
+        nonces.push(provider.get_transaction_count(sender.address()).await?);
     }
     let mut all = Vec::with_capacity(transfers);
     for index in 0..transfers {
@@ -139,5 +208,5 @@ fn sign(chain: &Chain, senders: &[PrivateKeySigner], token: Address, transfers: 
         all.push(signed(&senders[at], nonces[at], token.into(), transfer(to, U256::ONE))?);
         nonces[at] += 1;
     }
-    Ok(all)
+    Ok((all, nonces))
 }

@@ -4,7 +4,9 @@ use alloy_consensus::{Header, Sealable, Sealed, Transaction, TxReceipt, proofs, 
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_evm::{
     EvmEnv,
-    block::{BlockExecutionError, BlockExecutor, BlockValidationError, InternalBlockExecutionError},
+    block::{
+        BlockExecutionError, BlockExecutionResult, BlockExecutor, BlockValidationError, InternalBlockExecutionError,
+    },
     eth::NextEvmEnvAttributes,
 };
 use alloy_op_evm::{
@@ -116,26 +118,39 @@ pub(crate) fn execute_block(
     drop(evm);
     db.merge_transitions(BundleRetention::PlainState);
     let diff = StateDiff::from_bundle(db.take_bundle());
+    let BlockExecutionResult { receipts, gas_used, blob_gas_used, .. } = result;
     let header = Header {
+        gas_used,
+        blob_gas_used: Some(blob_gas_used),
+        base_fee_per_gas: Some(base_fee),
+        ..header_of(parent, attributes, &body, &receipts)
+    };
+    Ok(ExecutedBlock { header, body, receipts, diff })
+}
+
+/// What a header says about its parent, its attributes and its contents.
+fn header_of(
+    parent: &Sealed<Header>,
+    attributes: BlockAttributes,
+    body: &BlockBody,
+    receipts: &[OpReceiptEnvelope],
+) -> Header {
+    Header {
         parent_hash: parent.hash(),
         beneficiary: SEQUENCER_FEE_VAULT,
         transactions_root: proofs::calculate_transaction_root(&body.transactions),
-        receipts_root: proofs::calculate_receipt_root(&result.receipts),
-        logs_bloom: result.receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom()),
-        number,
+        receipts_root: proofs::calculate_receipt_root(receipts),
+        logs_bloom: receipts.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | receipt.bloom()),
+        number: parent.number + 1,
         gas_limit: attributes.gas_limit,
-        gas_used: result.gas_used,
         timestamp: attributes.timestamp_s,
         extra_data: attributes.extra_data,
         mix_hash: attributes.prev_randao,
-        base_fee_per_gas: Some(base_fee),
-        blob_gas_used: Some(result.blob_gas_used),
         excess_blob_gas: Some(0),
         parent_beacon_block_root: Some(attributes.parent_beacon_root),
         requests_hash: Some(EMPTY_REQUESTS_HASH),
         ..Header::default()
-    };
-    Ok(ExecutedBlock { header, body, receipts: result.receipts, diff })
+    }
 }
 
 impl BlockBody {

@@ -57,7 +57,7 @@ impl Producer {
                 Due::Stop => return,
                 Due::Nothing => {}
                 Due::Block(waiting) => {
-                    self.produce_or_log(&chain);
+                    self.produce_or_log(&chain, !waiting.is_empty());
                     for mined in waiting {
                         mined.send(()).ok();
                     }
@@ -66,8 +66,8 @@ impl Producer {
         }
     }
 
-    fn produce_or_log(&mut self, chain: &Arc<Inner>) {
-        if let Err(error) = self.produce(chain) {
+    fn produce_or_log(&mut self, chain: &Arc<Inner>, asked: bool) {
+        if let Err(error) = self.produce(chain, asked) {
             tracing::error!(error = &error as &dyn std::error::Error, "could not build a block");
             // The tries in memory may be ahead of the disk: start over from what is stored.
             let root = chain.head.read().header.state_root;
@@ -79,17 +79,20 @@ impl Producer {
         }
     }
 
-    /// Builds, commits and announces one block.
-    fn produce(&mut self, chain: &Inner) -> Result<(), BuildBlockError> {
+    /// Builds, commits and announces one block. An instant chain makes an empty one only if `asked`.
+    fn produce(&mut self, chain: &Inner, asked: bool) -> Result<(), BuildBlockError> {
         let (parent, base_fee) = {
             let head = chain.head.read();
             (head.header.clone(), head.next_base_fee_wei)
         };
         let number = parent.number + 1;
         let stored = |source: StoreError| BuildBlockError::Store { number, source };
+        let mut best = chain.pool.lock().best(base_fee);
+        if best.is_empty() && chain.config.block_time_s == 0 && !asked {
+            return Ok(());
+        }
         let view = chain.store.latest().map_err(stored)?;
         let attributes = self.attributes(chain, &view, &parent).map_err(stored)?;
-        let mut best = chain.pool.lock().best(base_fee);
         let started = Instant::now();
         let block = execute_block(&chain.spec, view, &parent, attributes, &mut best)?;
         let executed = started.elapsed();

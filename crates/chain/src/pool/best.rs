@@ -97,6 +97,11 @@ impl BestTransactions {
         }
     }
 
+    /// Whether nothing can be mined now.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heap.is_empty()
+    }
+
     /// Whether transactions are left that only lacked room.
     pub(crate) fn has_more(&self) -> bool {
         self.postponed || !self.heap.is_empty()
