@@ -288,7 +288,8 @@ impl<'a> Decisions<'a> {
     }
 
     fn join(&self, record: &StoredRecord, fingerprint: &Fingerprint, leader: Leader) -> Result<(), BatchError> {
-        let sql = "UPDATE datanet_records SET words_hash = ?2, cluster = ?3, duplicate_of = ?4, similarity_per_mille = ?5,
+        let sql =
+            "UPDATE datanet_records SET words_hash = ?2, cluster = ?3, duplicate_of = ?4, similarity_per_mille = ?5,
             status = CASE WHEN revoked_at IS NULL THEN ?6 ELSE ?7 END WHERE id = ?1";
         self.tx.execute(
             sql,

@@ -77,11 +77,7 @@ impl PreparedBatch {
     ///
     /// # Errors
     /// [`PrepareBatchError`] for no records, too many, or a system without randomness.
-    pub fn new(
-        context: BatchContext,
-        contributor: Address,
-        records: &[Record],
-    ) -> Result<Self, PrepareBatchError> {
+    pub fn new(context: BatchContext, contributor: Address, records: &[Record]) -> Result<Self, PrepareBatchError> {
         let mut seed = B256::ZERO;
         OsRng.try_fill_bytes(seed.as_mut_slice()).map_err(PrepareBatchError::Random)?;
         Self::from_seed(context, contributor, records, seed)
@@ -302,8 +298,8 @@ fn split_record(bytes: &[u8]) -> Option<(SaltedRecord, &[u8])> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConsentError {
-    /// Not 65 bytes, or no point of the curve, or with a high s.
-    #[error("the consent signature is malformed")]
+    /// Not 65 bytes ending in 27 or 28, or no point of the curve, or with a high s.
+    #[error("the consent signature is malformed: expected 65 bytes, low s, v 27 or 28")]
     Malformed,
     /// Signed by another account.
     #[error("the consent was signed by {signer}, not by the contributor {contributor}")]
@@ -315,11 +311,15 @@ pub enum ConsentError {
     },
 }
 
-/// Checks a 65-byte signature of `contributor` over a consent's digest. Contract wallets are checked on chain alone.
+/// Checks a 65-byte signature of `contributor` over a consent's digest, as strictly as the registry does: one consent has
+/// one signature. Contract wallets are checked on chain alone.
 ///
 /// # Errors
-/// [`ConsentError`] for a malformed or high-s signature and for another signer.
+/// [`ConsentError`] for a malformed signature and for another signer.
 pub fn verify_consent(digest: B256, contributor: Address, signature: &[u8]) -> Result<(), ConsentError> {
+    if !matches!(signature.last(), Some(27 | 28)) {
+        return Err(ConsentError::Malformed);
+    }
     let signature = Signature::from_raw(signature).map_err(|_| ConsentError::Malformed)?;
     if signature.normalize_s().is_some() {
         return Err(ConsentError::Malformed);

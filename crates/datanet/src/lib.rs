@@ -27,9 +27,7 @@ pub use datanets::{
 pub use ingest::{Format, IngestError, IngestReport, Mapping, Rejection, ingest_bytes, ingest_file};
 pub use openledger_contracts::LicenceTerms;
 pub use record::{Message, Record, RecordError, RecordKind, record_hash};
-pub use records::{
-    Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord,
-};
+pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord};
 pub use schema::DATANET_SCHEMA;
 pub use snapshot::{DecodeSnapshotError, SNAPSHOT_BODY_VERSION, Snapshot, SnapshotEntry};
 pub use split::{HeldOutRule, HeldOutSplit, split_held_out};

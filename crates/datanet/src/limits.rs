@@ -11,8 +11,8 @@ pub const RECORD_BYTES_MAX: usize = 64 << 10;
 pub const ROW_BYTES_MAX: usize = 1 << 20;
 /// Most rows of one file, accepted or not.
 pub const ROWS_MAX: u64 = 100_000;
-/// Most bytes of all canonical records of one file together.
-pub const CONTENT_BYTES_MAX: usize = 128 << 20;
+/// Most bytes of all records of one file together; compressed Parquet alone could hold more than its own size.
+pub const CONTENT_BYTES_MAX: usize = FILE_BYTES_MAX as usize;
 /// Most columns of one file.
 pub const COLUMNS_MAX: usize = 256;
 /// Longest column name, in bytes.

@@ -119,10 +119,9 @@ impl Record {
     pub fn normalised(self) -> Result<Self, RecordError> {
         let record = match self {
             Self::Text { text } => Self::Text { text: normal_text("text", &text)? },
-            Self::Prompt { prompt, response } => Self::Prompt {
-                prompt: normal_text("prompt", &prompt)?,
-                response: normal_text("response", &response)?,
-            },
+            Self::Prompt { prompt, response } => {
+                Self::Prompt { prompt: normal_text("prompt", &prompt)?, response: normal_text("response", &response)? }
+            }
             Self::Media { media, text } => {
                 Self::Media { media: normal_media(&media)?, text: normal_text("text", &text)? }
             }
@@ -178,9 +177,11 @@ impl Record {
     pub fn label(&self) -> Option<&str> {
         match self {
             Self::Prompt { response, .. } => Some(response),
-            Self::Messages { messages } => {
-                messages.iter().rev().find(|message| message.role == "assistant").map(|message| message.content.as_str())
-            }
+            Self::Messages { messages } => messages
+                .iter()
+                .rev()
+                .find(|message| message.role == "assistant")
+                .map(|message| message.content.as_str()),
             _ => None,
         }
     }
@@ -195,8 +196,9 @@ impl Record {
             Self::Prompt { prompt, response } => object(vec![("prompt", text(prompt)), ("response", text(response))]),
             Self::Media { media, text: content } => object(vec![("media", text(media)), ("text", text(content))]),
             Self::Messages { messages } => {
-                let turn =
-                    |message: &Message| object(vec![("role", text(&message.role)), ("content", text(&message.content))]);
+                let turn = |message: &Message| {
+                    object(vec![("role", text(&message.role)), ("content", text(&message.content))])
+                };
                 object(vec![("messages", Value::Array(messages.iter().map(turn).collect()))])
             }
         }

@@ -246,13 +246,8 @@ impl Datanets {
             AND (?3 IS NULL OR contributor = ?3) AND (?4 IS NULL OR status = ?4) ORDER BY id LIMIT ?5";
         let contributor = filter.contributor.map(|address| address.to_vec());
         let status = filter.status.map(RecordStatus::code);
-        let place = params![
-            number_value("Datanet", datanet.0)?,
-            number_value("cursor", after)?,
-            contributor,
-            status,
-            limit
-        ];
+        let place =
+            params![number_value("Datanet", datanet.0)?, number_value("cursor", after)?, contributor, status, limit];
         let rows = self.store.read(|tx| {
             tx.query_all(sql, place, |row| Ok::<_, StoreError>((row.number("id")?, read_statement(row)?)))
         })?;

@@ -201,7 +201,8 @@ impl Uploads {
         }
         self.store.with_tx(|tx| {
             // The row is updated first, so that of two parts at one offset only one goes on to write.
-            let sql = "UPDATE datanet_uploads SET received_bytes = ?3 WHERE id = ?1 AND received_bytes = ?2 AND finished = 0";
+            let sql =
+                "UPDATE datanet_uploads SET received_bytes = ?3 WHERE id = ?1 AND received_bytes = ?2 AND finished = 0";
             let after = offset + part.len() as u64;
             let place = params![id.as_slice(), number_value("offset", offset)?, number_value("size", after)?];
             if tx.execute(sql, place)? == 0 {

@@ -15,9 +15,9 @@ pub(super) fn utf8_reader<'a>(mut source: impl Read + 'a) -> Result<Box<dyn BufR
         }
         [0xFF, 0xFE, ..] => decode_utf16(&head[2..], source, u16::from_le_bytes),
         [0xFE, 0xFF, ..] => decode_utf16(&head[2..], source, u16::from_be_bytes),
-        [first, 0, second, 0] if *first != 0 && *second != 0 => {
-            Err(IngestError::Encoding { reason: "the file looks like UTF-16 without a byte-order mark; save it as UTF-8".to_owned() })
-        }
+        [first, 0, second, 0] if *first != 0 && *second != 0 => Err(IngestError::Encoding {
+            reason: "the file looks like UTF-16 without a byte-order mark; save it as UTF-8".to_owned(),
+        }),
         _ => {
             let start = if head.starts_with(&UTF8_MARK) { UTF8_MARK.len() } else { 0 };
             Ok(Box::new(BufReader::new(Cursor::new(head[start..].to_vec()).chain(source))))
@@ -46,7 +46,11 @@ fn decode_utf16<'a>(
     let mut text = String::with_capacity(bytes.len() / 2);
     for (position, character) in char::decode_utf16(units).enumerate() {
         text.push(character.map_err(|error| IngestError::Encoding {
-            reason: format!("unpaired UTF-16 surrogate {:#06x} at character {}", error.unpaired_surrogate(), position + 1),
+            reason: format!(
+                "unpaired UTF-16 surrogate {:#06x} at character {}",
+                error.unpaired_surrogate(),
+                position + 1
+            ),
         })?);
     }
     Ok(Box::new(Cursor::new(text.into_bytes())))

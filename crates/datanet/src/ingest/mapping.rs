@@ -178,7 +178,11 @@ fn messages_of(column: &str, cell: Cell) -> Result<Vec<Message>, RowFault> {
         value => value,
     };
     let Value::Array(turns) = value else { return Err(wrong(format!("expected a list, found {}", kind_of(&value)))) };
-    turns.into_iter().enumerate().map(|(position, turn)| message_of(turn).map_err(|reason| wrong(format!("turn {}: {reason}", position + 1)))).collect()
+    turns
+        .into_iter()
+        .enumerate()
+        .map(|(position, turn)| message_of(turn).map_err(|reason| wrong(format!("turn {}: {reason}", position + 1))))
+        .collect()
 }
 
 fn message_of(turn: Value) -> Result<Message, String> {

@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::IngestError;
 pub use mapping::Mapping;
-pub use report::{IngestReport, Ingested, IngestedRecord, RejectCode, Rejection};
 use report::Collector;
+pub use report::{IngestReport, Ingested, IngestedRecord, RejectCode, Rejection};
 
 use crate::limits::{FILE_BYTES_MAX, QUOTE_CHARS_MAX};
 

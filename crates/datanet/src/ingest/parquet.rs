@@ -90,11 +90,7 @@ fn check_footer(source: &impl ChunkReader, bytes: u64) -> Result<(), IngestError
     Ok(())
 }
 
-fn check_schema(
-    root: &TypePtr,
-    metadata: &ParquetMetaData,
-    given: Option<&Mapping>,
-) -> Result<Mapping, IngestError> {
+fn check_schema(root: &TypePtr, metadata: &ParquetMetaData, given: Option<&Mapping>) -> Result<Mapping, IngestError> {
     let fields = root.get_fields();
     let leaves = metadata.file_metadata().schema_descr().num_columns();
     if leaves > COLUMNS_MAX || fields.len() > COLUMNS_MAX {

@@ -1,0 +1,100 @@
+use openledger_datanet::limits::{CHUNK_BYTES_MAX, FILE_BYTES_MAX, OPEN_UPLOADS_MAX};
+use openledger_datanet::{Format, NewUpload, PrepareError, UploadError};
+use openledger_primitives::{B256, DatanetId, keccak256};
+
+use crate::{Fixture, NET, open, signer, text};
+
+pub(crate) fn declare(bytes: &[u8]) -> NewUpload {
+    NewUpload {
+        datanet: NET,
+        contributor: signer(1).address(),
+        file_name: "../../etc/passwd".to_owned(),
+        bytes: bytes.len() as u64,
+        hash: keccak256(bytes),
+    }
+}
+
+const FILE: &[u8] = b"{\"text\":\"first statement\"}\n{\"text\":7}\n{\"text\":\"second, different one\"}\n{\"text\":\"First statement!\"}\n";
+
+#[test]
+fn an_upload_continues_where_it_stopped_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let new = declare(FILE);
+    let datanets = open(dir.path());
+    let upload = datanets.begin_upload(&new).unwrap();
+    datanets.append_upload(upload.id, 0, &FILE[..10]).unwrap();
+    drop(datanets);
+    let datanets = open(dir.path());
+    let resumed = datanets.begin_upload(&new).unwrap();
+    assert_eq!((resumed.id, resumed.received_bytes), (upload.id, 10));
+    let incomplete = datanets.finish_upload(upload.id).unwrap_err();
+    assert!(matches!(incomplete, UploadError::Incomplete { received_bytes: 10, .. }));
+    datanets.append_upload(upload.id, 10, &FILE[10..]).unwrap();
+    assert!(datanets.finish_upload(upload.id).unwrap().finished);
+    let (batch, report) = datanets.prepare_upload(upload.id, Format::Jsonl, None).unwrap();
+    assert_eq!((batch.record_count(), report.rejected), (3, 1));
+}
+
+#[test]
+fn parts_must_follow_each_other_within_the_declared_size() {
+    let fixture = Fixture::new();
+    let id = fixture.datanets.begin_upload(&declare(FILE)).unwrap().id;
+    let gap = fixture.datanets.append_upload(id, 5, b"x").unwrap_err();
+    assert_eq!(gap.to_string(), "the part begins at byte 5; 0 bytes are here");
+    fixture.datanets.append_upload(id, 0, &FILE[..4]).unwrap();
+    assert!(matches!(fixture.datanets.append_upload(id, 0, &FILE[..4]), Err(UploadError::Offset { .. })));
+    let long = fixture.datanets.append_upload(id, 4, FILE).unwrap_err();
+    assert!(matches!(long, UploadError::PartSize { bytes_max, .. } if bytes_max == FILE.len() as u64 - 4));
+    let large = declare(&vec![0; CHUNK_BYTES_MAX + 1]);
+    let large_id = fixture.datanets.begin_upload(&large).unwrap().id;
+    let part = fixture.datanets.append_upload(large_id, 0, &vec![0; CHUNK_BYTES_MAX + 1]).unwrap_err();
+    assert!(matches!(part, UploadError::PartSize { .. }));
+    assert!(matches!(fixture.datanets.upload(B256::ZERO), Err(UploadError::Unknown { .. })));
+}
+
+#[test]
+fn a_file_of_another_hash_is_thrown_away() {
+    let fixture = Fixture::new();
+    let new = declare(FILE);
+    let id = fixture.datanets.begin_upload(&new).unwrap().id;
+    fixture.datanets.append_upload(id, 0, &FILE.to_ascii_uppercase()).unwrap();
+    assert!(matches!(fixture.datanets.finish_upload(id), Err(UploadError::Hash { .. })));
+    assert_eq!(fixture.datanets.begin_upload(&new).unwrap().received_bytes, 0);
+    fixture.datanets.append_upload(id, 0, FILE).unwrap();
+    fixture.datanets.finish_upload(id).unwrap();
+}
+
+#[test]
+fn declarations_are_limited() {
+    let fixture = Fixture::new();
+    let begin = |new: &NewUpload| fixture.datanets.begin_upload(new);
+    let huge = NewUpload { bytes: FILE_BYTES_MAX + 1, ..declare(FILE) };
+    assert!(matches!(begin(&huge), Err(UploadError::Size { .. })));
+    assert!(matches!(begin(&declare(b"")), Err(UploadError::Size { bytes: 0 })));
+    let elsewhere = NewUpload { datanet: DatanetId(9), ..declare(FILE) };
+    assert!(matches!(begin(&elsewhere), Err(UploadError::UnknownDatanet { .. })));
+    for number in 0..OPEN_UPLOADS_MAX {
+        begin(&declare(&number.to_be_bytes())).unwrap();
+    }
+    assert!(matches!(begin(&declare(FILE)), Err(UploadError::TooManyOpen)));
+    fixture.datanets.abandon_upload(declare(&0u64.to_be_bytes()).id()).unwrap();
+    begin(&declare(FILE)).unwrap();
+}
+
+#[test]
+fn a_preview_shows_rejections_duplicates_and_samples_and_stores_nothing() {
+    let mut fixture = Fixture::new();
+    fixture.contribute(2, &[text("Second; different one")]);
+    let id = fixture.datanets.begin_upload(&declare(FILE)).unwrap().id;
+    fixture.datanets.append_upload(id, 0, FILE).unwrap();
+    let unfinished = fixture.datanets.preview(id, Format::Jsonl, None, 2).unwrap_err();
+    assert!(matches!(unfinished, PrepareError::Unfinished { .. }));
+    fixture.datanets.finish_upload(id).unwrap();
+    let preview = fixture.datanets.preview(id, Format::Jsonl, None, 1).unwrap();
+    assert_eq!(preview.sample, [text("first statement")]);
+    assert_eq!((preview.report.accepted, preview.report.rejected), (3, 1));
+    let rows: Vec<_> = preview.duplicates.iter().map(|duplicate| (duplicate.row, duplicate.of_row)).collect();
+    assert_eq!(rows, [(3, None), (4, Some(1))]);
+    let listed = fixture.datanets.records(NET, Default::default(), 0, 10).unwrap();
+    assert_eq!(listed.rows.len(), 1);
+}
