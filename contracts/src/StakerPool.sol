@@ -11,8 +11,9 @@ import {Predeploys} from "./libraries/Predeploys.sol";
 /// @notice Rewards a share accumulate as numerators over `SCALE`; what division leaves is carried, in the pool and in each
 /// account, so nothing is lost however often anyone calls.
 contract StakerPool is IStakerPool, OwnableUpgradeable, ReentrancyGuardTransient {
-    /// @notice Accumulator units a wei.
-    uint256 public constant SCALE = 1e18;
+    /// @notice Accumulator units a wei: more than there are wei of OPEN, so that less than a wei is ever carried, and so
+    /// few that no account's rewards overflow (stake x growth <= all rewards x SCALE < 2^187).
+    uint256 public constant SCALE = 2 ** 96;
     /// @notice Longest delay that governance can set.
     uint64 public constant UNSTAKE_DELAY_MAX = 30 days;
 

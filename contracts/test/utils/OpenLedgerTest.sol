@@ -42,12 +42,12 @@ abstract contract OpenLedgerTest {
         vm.warp(1_800_000_000);
         vm.etch(Predeploys.PROXY_ADMIN, address(new ProxyAdmin(GOVERNANCE)).code);
         vm.store(Predeploys.PROXY_ADMIN, 0, bytes32(uint256(uint160(GOVERNANCE))));
-        _deploy(Predeploys.WRAPPED_OPEN, address(new WrappedOpen()));
-        _deploy(Predeploys.DATANET_REGISTRY, address(new DatanetRegistry()));
-        _deploy(Predeploys.MODEL_REGISTRY, address(new ModelRegistry()));
-        _deploy(Predeploys.INFERENCE_HUB, address(new InferenceHub()));
-        _deploy(Predeploys.STAKER_POOL, address(new StakerPool()));
-        _deploy(Predeploys.RECEIPT_JUDGE, address(new ReceiptJudge()));
+        _deploy(Predeploys.WRAPPED_OPEN, "WrappedOpen");
+        _deploy(Predeploys.DATANET_REGISTRY, "DatanetRegistry");
+        _deploy(Predeploys.MODEL_REGISTRY, "ModelRegistry");
+        _deploy(Predeploys.INFERENCE_HUB, "InferenceHub");
+        _deploy(Predeploys.STAKER_POOL, "StakerPool");
+        _deploy(Predeploys.RECEIPT_JUDGE, "ReceiptJudge");
         MODELS.initialize(GOVERNANCE, _bounds());
         HUB.initialize(GOVERNANCE, WINDOW, BOND_MIN);
         POOL.initialize(GOVERNANCE, UNSTAKE_DELAY);
@@ -61,7 +61,8 @@ abstract contract OpenLedgerTest {
         vm.deal(PAYER, 1_000_000 ether);
     }
 
-    function _deploy(address proxy, address implementation) private {
+    function _deploy(address proxy, string memory name) private {
+        address implementation = vm.deployCode(string.concat(name, ".sol:", name));
         vm.etch(proxy, type(PredeployProxy).runtimeCode);
         vm.store(proxy, ERC1967Utils.IMPLEMENTATION_SLOT, bytes32(uint256(uint160(implementation))));
         vm.store(proxy, ERC1967Utils.ADMIN_SLOT, bytes32(uint256(uint160(Predeploys.PROXY_ADMIN))));

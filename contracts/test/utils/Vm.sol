@@ -29,7 +29,7 @@ interface Vm {
     function parseJsonUintArray(string calldata json, string calldata key) external pure returns (uint256[] memory);
     function keyExistsJson(string calldata json, string calldata key) external view returns (bool);
     function loadAllocs(string calldata path) external;
-    function getDeployedCode(string calldata artifact) external view returns (bytes memory);
+    function deployCode(string calldata artifact) external returns (address);
     function snapshotGasLastCall(string calldata group, string calldata name) external returns (uint256);
     function toString(uint256 value) external pure returns (string memory);
     function record() external;
