@@ -1,1 +1,5 @@
-//! In-process test fixtures: the tiny model and the development network.
+//! In-process test fixtures: the tiny model.
+
+pub mod tiny;
+
+pub use tiny::{TinySpec, tiny_model};

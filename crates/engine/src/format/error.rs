@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::lora::LoraError;
 use crate::model::ConfigError;
 use crate::template::TemplateError;
 use crate::tokenizer::TokenizerError;
@@ -123,6 +124,9 @@ pub enum FormatError {
     /// The sizes are impossible or beyond limits.
     #[error("the model's configuration is refused")]
     Config(#[from] ConfigError),
+    /// The adapter's rank or scale is refused.
+    #[error("the adapter is refused")]
+    Adapter(#[from] LoraError),
     /// The tokenizer is refused.
     #[error("the model's tokenizer is refused")]
     Tokenizer(#[from] TokenizerError),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::error::FormatError;
 use super::gguf::{Gguf, GgufTensor};
 use super::{RawModel, RawTensor, RowOrder};
-use crate::model::{Activation, Architecture, ModelConfig, RopeScaling};
+use crate::model::{Activation, Architecture, ModelConfig, RopeScaling, SiteKind};
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 
@@ -49,7 +49,7 @@ fn raw_tensor(gguf: &Gguf, name: String, tensor: &GgufTensor, config: &ModelConf
 }
 
 /// Llama's converter interleaves the halves of each head's rows in q and k; the others' do not.
-pub(crate) fn row_order(name: &str, config: &ModelConfig) -> RowOrder {
+pub(super) fn row_order(name: &str, config: &ModelConfig) -> RowOrder {
     let llama = matches!(config.architecture, Architecture::Llama | Architecture::Mistral);
     if llama && name.contains(".self_attn.q_proj.") {
         RowOrder::Interleaved { heads: config.heads }
@@ -96,10 +96,17 @@ fn module_path(module: &str, post_norms: bool) -> Option<&'static str> {
     })
 }
 
-/// GGUF's name of the module at a Hugging Face path such as `self_attn.q_proj`.
-pub(crate) fn gguf_module(path: &str) -> Option<&'static str> {
-    const MODULES: [&str; 7] = ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"];
-    MODULES.into_iter().find(|module| module_path(module, false) == Some(path))
+/// GGUF's name of a site's module.
+pub(super) fn site_module(kind: SiteKind) -> &'static str {
+    match kind {
+        SiteKind::Q => "attn_q",
+        SiteKind::K => "attn_k",
+        SiteKind::V => "attn_v",
+        SiteKind::O => "attn_output",
+        SiteKind::Gate => "ffn_gate",
+        SiteKind::Up => "ffn_up",
+        SiteKind::Down => "ffn_down",
+    }
 }
 
 fn architecture(gguf: &Gguf) -> Result<Architecture, FormatError> {

@@ -4,11 +4,14 @@
 //! named limit and the file's size before anything is allocated for it. Tensors stay on disk until
 //! they are asked for. Pickles are refused by their first bytes; no code path reads one.
 
+mod adapter;
 mod dtype;
 mod error;
 pub mod gguf;
+pub mod gguf_lora;
 mod gguf_model;
 mod hf;
+pub mod peft;
 pub mod safetensors;
 mod source;
 
@@ -16,6 +19,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use adapter::load_adapter;
 pub use dtype::DType;
 pub use error::FormatError;
 pub use hf::CONFIG_BYTES_MAX;
@@ -207,8 +211,12 @@ fn deinterleave(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     permute_rows(values, rows, heads, |pair, half, pairs| (2 * pair + half, half * pairs + pair))
 }
 
-/// The inverse of [`deinterleave`].
-pub(crate) fn interleave(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
+/// Puts rows of Llama's q or k, in Hugging Face's order, into GGUF's order: within each of `heads` heads, row
+/// `(half, pair)` goes to `(pair, half)`. Biases and LoRA's B are reordered alike.
+///
+/// # Panics
+/// If `heads` does not divide `rows`, or `rows` the number of values.
+pub fn interleave(values: &[f32], rows: usize, heads: usize) -> Vec<f32> {
     permute_rows(values, rows, heads, |pair, half, pairs| (half * pairs + pair, 2 * pair + half))
 }
 
@@ -218,6 +226,7 @@ fn permute_rows(
     heads: usize,
     from_to: impl Fn(usize, usize, usize) -> (usize, usize),
 ) -> Vec<f32> {
+    assert!(rows.is_multiple_of(heads) && values.len().is_multiple_of(rows), "{rows} rows of {heads} heads");
     let (head_rows, width) = (rows / heads, values.len() / rows);
     let pairs = head_rows / 2;
     let mut out = vec![0.0; values.len()];

@@ -28,10 +28,6 @@ impl Source {
         self.size
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Refuses a range that is not wholly inside the file.
     pub(crate) fn check_range(&self, field: &str, offset: u64, len: u64) -> Result<(), FormatError> {
         match offset.checked_add(len) {

@@ -75,17 +75,6 @@ fn byte_of(character: char) -> Option<u8> {
     }
 }
 
-/// The character that spells `byte`; the inverse of [`byte_of`].
-pub(super) fn character_of(byte: u8) -> char {
-    let code = match byte {
-        0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff => u32::from(byte),
-        0x00..=0x20 => 0x100 + u32::from(byte),
-        0x7f..=0xa0 => 0x121 + u32::from(byte) - 0x7f,
-        0xad => 0x143,
-    };
-    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
-}
-
 /// SentencePiece spells a space as U+2581 and a lone byte as `<0xAB>`.
 fn push_metaspace(text: &str, out: &mut Vec<u8>) {
     match byte_escape(text) {
