@@ -95,23 +95,22 @@ impl<'m> Worker<'m> {
 
     /// Serves until it is told to stop or every sender is gone.
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
-        while self.receive(inbox) {
+        let mut idle = true;
+        while self.receive(inbox, idle) {
             self.drop_cancelled();
             self.request_loads();
             self.admit();
+            // Nothing runs after admission: only a command can change that.
+            idle = self.running.is_empty();
             self.guarded_step();
             self.note_state();
         }
         self.give_up_all();
     }
 
-    /// Takes every command that waits; blocks for one when there is nothing to compute. False to stop.
-    fn receive(&mut self, inbox: &Receiver<Command>) -> bool {
-        let mut next = if self.running.is_empty() {
-            inbox.recv().map_err(|_| TryRecvError::Disconnected)
-        } else {
-            inbox.try_recv()
-        };
+    /// Takes every command that waits; blocks for one when idle. False to stop.
+    fn receive(&mut self, inbox: &Receiver<Command>, idle: bool) -> bool {
+        let mut next = if idle { inbox.recv().map_err(|_| TryRecvError::Disconnected) } else { inbox.try_recv() };
         loop {
             match next {
                 Err(TryRecvError::Empty) => return true,

@@ -163,7 +163,7 @@ pub(crate) fn write_adapter(folder: &Path, adapter: &LoraAdapter, base: &Model) 
     let beside = folder.with_extension("partial");
     remove(&beside)?;
     fs::create_dir_all(&beside).map_err(io("create", &beside))?;
-    peft::write(&beside, adapter, base.config())
+    peft::write(&beside, adapter, &base.hash().to_string())
         .map_err(|source| ArtifactError::Adapter { path: beside.clone(), source })?;
     replace(&beside, folder)
 }

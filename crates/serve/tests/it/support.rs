@@ -37,7 +37,7 @@ pub(crate) fn adapter(model: &Model, rank: usize, seed: u64) -> LoraAdapter {
 pub(crate) fn export(dir: &TempDir, name: &str, adapter: &LoraAdapter, model: &Model) -> PathBuf {
     let path = dir.path().join(name);
     std::fs::create_dir_all(&path).unwrap();
-    peft::write(&path, adapter, model.config()).unwrap();
+    peft::write(&path, adapter, &model.hash().to_string()).unwrap();
     path
 }
 

@@ -1,0 +1,126 @@
+//! Artifacts: every part is named by hash, and what is served is what was trained.
+
+use std::fs;
+
+use openledger_attribution::{attest::index_root, suffix::Answer};
+use openledger_engine::{Chunk, Exec, KvPool, Logits, LoraAdapter, format::peft};
+use openledger_train::{Artifact, ArtifactError, Manifest, ManifestError};
+use tempfile::TempDir;
+
+use crate::support::{model, request, run_job};
+
+fn logits(adapter: &LoraAdapter) -> Vec<f32> {
+    let model = model();
+    let mut pool = KvPool::new(model.config(), 4);
+    let mut kv = pool.alloc();
+    let mut chunk = [Chunk { tokens: &[5, 80, 120, 9], kv: &mut kv, adapter: Some(adapter), logits: Logits::Last }];
+    let rows = model.forward(&mut Exec::new(1), &mut pool, &mut chunk).unwrap();
+    rows.last(0).unwrap().to_vec()
+}
+
+#[test]
+fn the_same_run_gives_the_same_manifest_and_another_seed_another() {
+    let (one, two, other) = (TempDir::new().unwrap(), TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut request = request(&model(), 9);
+    let (first, _) = run_job(one.path(), &request);
+    let (second, _) = run_job(two.path(), &request);
+    assert_eq!(first.manifest, second.manifest);
+    assert_eq!(first.manifest_hash, second.manifest_hash);
+    assert_eq!(first.influence.root(), second.influence.root());
+    assert_eq!(first.suffix.root(), second.suffix.root());
+    request.recipe.seed = 5;
+    let (third, _) = run_job(other.path(), &request);
+    assert_ne!(first.manifest.weights_hash, third.manifest.weights_hash);
+    assert_ne!(first.manifest.attribution.index_root, third.manifest.attribution.index_root);
+}
+
+#[test]
+fn an_artifact_holds_what_its_manifest_names() {
+    let dir = TempDir::new().unwrap();
+    let request = request(&model(), 9);
+    let (artifact, _) = run_job(dir.path(), &request);
+    let manifest = &artifact.manifest;
+    assert_eq!((manifest.base_model, &manifest.recipe), (model().hash(), &request.recipe));
+    assert_eq!(manifest.price, request.terms.price);
+    assert_eq!((manifest.data.used, manifest.steps), (9, 6));
+    let attribution = &manifest.attribution;
+    assert_eq!(attribution.index_root, index_root(artifact.influence.root(), artifact.suffix.root()));
+    assert_eq!(attribution.checkpoints.iter().map(|c| c.step).collect::<Vec<_>>(), [1, 3]);
+    assert_eq!(artifact.influence.adapters(), artifact.checkpoints.iter().map(LoraAdapter::hash).collect::<Vec<_>>());
+    assert_eq!(artifact.influence.records(), artifact.suffix.records());
+    assert_eq!(artifact.influence.records().len(), 9);
+    let (base, tuned) = (manifest.evaluation.base.unwrap(), manifest.evaluation.tuned.unwrap());
+    assert_eq!((base.records, tuned.answers), (6, 6));
+    assert!(tuned.loss < base.loss, "{base:?} {tuned:?}");
+}
+
+#[test]
+fn the_suffix_index_finds_the_records_that_an_answer_quotes() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, _) = run_job(dir.path(), &request(&model(), 9));
+    let model = model();
+    let tokens = model.tokenizer().encode("down").unwrap();
+    let pieces: Vec<&[u8]> = tokens.iter().map(|&t| model.tokenizer().token_bytes(t).unwrap()).collect();
+    let provenance = artifact.suffix.provenance(&Answer::new(&tokens, &pieces).unwrap());
+    assert_eq!(provenance.spans.len(), 1, "{provenance:?}");
+    assert_eq!(provenance.spans[0].occurrences(), 3, "three of nine records answer down");
+}
+
+#[test]
+fn the_exported_adapter_computes_what_was_trained() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, _) = run_job(dir.path(), &request(&model(), 6));
+    let exported = peft::read(&artifact.adapter_folder(), model().config()).unwrap();
+    assert_eq!(exported.hash(), artifact.manifest.weights_hash);
+    assert_eq!(logits(&exported), logits(&artifact.adapter));
+    let untrained = LoraAdapter::zeros(model().config(), exported.config()).unwrap();
+    assert_ne!(logits(&exported), logits(&untrained));
+}
+
+#[test]
+fn a_part_that_was_changed_is_named() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, folder) = run_job(dir.path(), &request(&model(), 6));
+    let step = artifact.manifest.attribution.checkpoints[0].step;
+    let parts = [
+        "adapter/adapter_model.safetensors".to_owned(),
+        format!("checkpoints/{step}/adapter_model.safetensors"),
+        "influence.index".to_owned(),
+        "suffix.index".to_owned(),
+        "manifest.json".to_owned(),
+    ];
+    for part in parts {
+        let path = folder.join(&part);
+        let whole = fs::read(&path).unwrap();
+        let mut changed = whole.clone();
+        let at = whole.len() - 3;
+        changed[at] ^= 1;
+        fs::write(&path, changed).unwrap();
+        let error = Artifact::load(&folder, &model()).map(|_| part.clone()).unwrap_err();
+        let is_named = match &error {
+            ArtifactError::Hash { part: named, .. } => part.contains("adapter") && named.contains("adapter"),
+            ArtifactError::Index { path, .. } | ArtifactError::Manifest { path, .. } => path.ends_with(&part),
+            other => panic!("{other:?}"),
+        };
+        assert!(is_named, "{part}: {error:?}");
+        fs::write(&path, whole).unwrap();
+    }
+    Artifact::load(&folder, &model()).unwrap();
+    fs::remove_file(folder.join("suffix.index")).unwrap();
+    assert!(matches!(Artifact::load(&folder, &model()), Err(ArtifactError::Io { .. })));
+}
+
+#[test]
+fn a_manifest_in_other_bytes_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, _) = run_job(dir.path(), &request(&model(), 6));
+    let bytes = artifact.manifest.to_bytes();
+    assert_eq!(Manifest::from_bytes(&bytes).unwrap().hash(), artifact.manifest_hash);
+    let spaced = [&bytes[..1], b" ", &bytes[1..]].concat();
+    assert!(matches!(Manifest::from_bytes(&spaced), Err(ManifestError::NotCanonical)));
+    let text = String::from_utf8(bytes).unwrap();
+    let newer = text.replace(r#""version":1}"#, r#""version":2}"#);
+    assert_ne!(text, newer);
+    assert!(matches!(Manifest::from_bytes(newer.as_bytes()), Err(ManifestError::Version { found: 2 })));
+    assert!(matches!(Manifest::from_bytes(b"{}"), Err(ManifestError::Malformed(_))));
+}

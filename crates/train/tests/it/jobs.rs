@@ -1,0 +1,199 @@
+//! Jobs live in the server: they are seen, paused, cancelled, stopped early and continued.
+
+use openledger_primitives::B256;
+use openledger_train::{
+    Artifact, FactoryError, Happening, HeldOut, JobId, JobState, Moment, Phase, RunError, TableError,
+};
+use tempfile::TempDir;
+
+use crate::support::{ENDED, factory, model, pair, record, request, run_job, until, wait_for};
+
+fn is_step(happening: &Happening, at_least: u64) -> bool {
+    matches!(happening, Happening::Step(report) if report.step >= at_least)
+}
+
+#[test]
+fn a_job_leaves_its_whole_history() {
+    let dir = TempDir::new().unwrap();
+    let factory = factory(dir.path());
+    let mut events = factory.subscribe();
+    let id = factory.submit(&request(&model(), 9)).unwrap();
+    assert_eq!(until(&factory, &mut events, id, ENDED), JobState::Done);
+    let history: Vec<Happening> = factory.events(id, 0, 1_000).unwrap().into_iter().map(|e| e.happening).collect();
+
+    let steps: Vec<u64> = history
+        .iter()
+        .filter_map(|h| match h {
+            Happening::Step(r) => Some(r.step),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(steps, [1, 2, 3, 4, 5, 6]);
+    let phases: Vec<Phase> = history
+        .iter()
+        .filter_map(|h| match h {
+            Happening::Phase { phase } => Some(*phase),
+            _ => None,
+        })
+        .collect();
+    use Phase::{Encoding, Influence, MeasuringBase, MeasuringTuned, Suffixes, Training, Writing};
+    assert_eq!(phases, [Encoding, MeasuringBase, Training, MeasuringTuned, Influence, Suffixes, Writing]);
+    let states: Vec<JobState> = history
+        .iter()
+        .filter_map(|h| match h {
+            Happening::State { state, .. } => Some(*state),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, [JobState::Queued, JobState::Running, JobState::Done]);
+    let moments: Vec<Moment> = history
+        .iter()
+        .filter_map(|h| match h {
+            Happening::Evaluated { moment, .. } => Some(*moment),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(moments, [Moment::Base, Moment::Tuned]);
+    let job = factory.job(id).unwrap();
+    assert_eq!((job.step, job.steps, job.error), (6, 6, None));
+}
+
+#[test]
+fn events_are_read_page_by_page() {
+    let dir = TempDir::new().unwrap();
+    let factory = factory(dir.path());
+    let mut live = factory.subscribe();
+    let id = factory.submit(&request(&model(), 6)).unwrap();
+    until(&factory, &mut live, id, ENDED);
+    let all = factory.events(id, 0, 1_000).unwrap();
+    let (mut paged, mut after) = (Vec::new(), 0);
+    loop {
+        let page = factory.events(id, after, 4).unwrap();
+        let Some(last) = page.last() else { break };
+        after = last.sequence;
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+}
+
+#[test]
+fn a_paused_job_continues_to_the_same_model() {
+    let (whole, paused) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut request = request(&model(), 12);
+    request.recipe.epochs = 6;
+    let (reference, _) = run_job(whole.path(), &request);
+    let factory = factory(paused.path());
+    let mut events = factory.subscribe();
+    let id = factory.submit(&request).unwrap();
+    wait_for(&mut events, |e| is_step(&e.happening, 4));
+    factory.pause(id).unwrap();
+    assert_eq!(until(&factory, &mut events, id, ENDED), JobState::Paused);
+    assert!(factory.job(id).unwrap().step < 18);
+    factory.resume(id).unwrap();
+    assert_eq!(until(&factory, &mut events, id, &[JobState::Done, JobState::Failed]), JobState::Done);
+    let continued = Artifact::load(&factory.job(id).unwrap().artifact.unwrap(), &model()).unwrap();
+    assert_eq!(continued.manifest_hash, reference.manifest_hash);
+}
+
+#[test]
+fn a_cancelled_job_leaves_no_records_behind() {
+    let dir = TempDir::new().unwrap();
+    let factory = factory(dir.path());
+    let mut events = factory.subscribe();
+    let mut request = request(&model(), 12);
+    request.recipe.epochs = 100;
+    let (running, waiting) = (factory.submit(&request).unwrap(), factory.submit(&request).unwrap());
+    factory.cancel(waiting).unwrap();
+    assert_eq!(factory.job(waiting).unwrap().state, JobState::Cancelled);
+    wait_for(&mut events, |e| is_step(&e.happening, 1));
+    factory.cancel(running).unwrap();
+    assert_eq!(until(&factory, &mut events, running, ENDED), JobState::Cancelled);
+    for id in [running, waiting] {
+        assert!(!dir.path().join(format!("train/job-{id}")).exists(), "job {id}");
+        assert!(matches!(factory.cancel(id), Err(FactoryError::Table(TableError::State { .. }))));
+    }
+}
+
+#[test]
+fn a_run_stopped_early_is_saved_as_it_was() {
+    let dir = TempDir::new().unwrap();
+    let factory = factory(dir.path());
+    let mut events = factory.subscribe();
+    let mut request = request(&model(), 12);
+    request.recipe.epochs = 100;
+    let id = factory.submit(&request).unwrap();
+    assert!(factory.stop_and_save(JobId(99)).is_err());
+    wait_for(&mut events, |e| is_step(&e.happening, 5));
+    factory.stop_and_save(id).unwrap();
+    assert_eq!(until(&factory, &mut events, id, ENDED), JobState::Done);
+    let artifact = Artifact::load(&factory.job(id).unwrap().artifact.unwrap(), &model()).unwrap();
+    assert!((5..300).contains(&artifact.manifest.steps), "{}", artifact.manifest.steps);
+    let last = artifact.manifest.attribution.checkpoints.last().unwrap();
+    assert!(last.step <= artifact.manifest.steps);
+}
+
+#[test]
+fn a_server_that_stops_and_starts_goes_on_with_its_job() {
+    let (whole, restarted) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut request = request(&model(), 12);
+    request.recipe.epochs = 6;
+    let (reference, _) = run_job(whole.path(), &request);
+    let first = factory(restarted.path());
+    let mut events = first.subscribe();
+    let id = first.submit(&request).unwrap();
+    wait_for(&mut events, |e| is_step(&e.happening, 2));
+    first.shutdown();
+    drop((first, events));
+    let second = factory(restarted.path());
+    let mut events = second.subscribe();
+    assert_eq!(until(&second, &mut events, id, ENDED), JobState::Done);
+    let artifact = Artifact::load(&second.job(id).unwrap().artifact.unwrap(), &model()).unwrap();
+    assert_eq!(artifact.manifest_hash, reference.manifest_hash);
+    let steps = second.events(id, 0, 10_000).unwrap().into_iter().filter(|e| is_step(&e.happening, 0)).count();
+    assert_eq!(steps, 18, "every step is in the history once");
+}
+
+#[test]
+fn a_request_that_cannot_work_is_refused_before_it_is_queued() {
+    let dir = TempDir::new().unwrap();
+    let factory = factory(dir.path());
+    let good = request(&model(), 6);
+    let mut other_base = good.clone();
+    other_base.recipe.base_model = B256::repeat_byte(1);
+    assert!(
+        matches!(factory.submit(&other_base), Err(FactoryError::BaseModel { served, .. }) if served == [model().hash()])
+    );
+    let mut invalid = good.clone();
+    invalid.recipe.epochs = 0;
+    assert!(matches!(factory.submit(&invalid), Err(FactoryError::Recipe(_))));
+    let mut nothing = good.clone();
+    nothing.records = vec![record(0, pair(&"x".repeat(500), "y"))];
+    assert!(matches!(factory.submit(&nothing), Err(FactoryError::Run(RunError::NothingLearnt { .. }))));
+    assert_eq!(factory.jobs().unwrap().len(), 0);
+    assert!(matches!(factory.job(JobId(1)), Err(FactoryError::Table(TableError::Unknown { .. }))));
+}
+
+#[test]
+fn a_disk_without_room_refuses_the_run() {
+    let dir = TempDir::new().unwrap();
+    let store = openledger_store::Store::open(dir.path().join("store"), &[openledger_train::TRAIN_SCHEMA]).unwrap();
+    let mut config = openledger_train::FactoryConfig::new(dir.path().join("train"));
+    config.disk_reserve_bytes = u64::MAX / 2;
+    let factory = openledger_train::ModelFactory::start(vec![model()], store, config).unwrap();
+    let refused = factory.submit(&request(&model(), 6)).unwrap_err();
+    assert!(matches!(refused, FactoryError::Disk { reserve, .. } if reserve == u64::MAX / 2), "{refused}");
+}
+
+#[test]
+fn held_out_records_are_taken_from_every_answer_and_do_not_train() {
+    let dir = TempDir::new().unwrap();
+    let mut request = request(&model(), 12);
+    request.held_out.clear();
+    request.recipe.evaluation.held_out = HeldOut::PerResponse(1);
+    let (artifact, _) = run_job(dir.path(), &request);
+    assert_eq!(artifact.manifest.data.used, 9);
+    assert_eq!(artifact.manifest.evaluation.tuned.unwrap().records, 3);
+    let (report, estimate) = factory(TempDir::new().unwrap().path()).estimate(&request).unwrap();
+    assert_eq!((report.used, estimate.steps), (9, 6));
+    assert!(estimate.memory_bytes > 0 && estimate.train_s > 0.0);
+}

@@ -1,0 +1,57 @@
+//! Recipes say what is wrong with them.
+
+use openledger_train::{Preset, Recipe, RecipeError};
+
+use crate::support::{model, recipe};
+
+fn refused(change: impl Fn(&mut Recipe)) -> RecipeError {
+    let mut recipe = recipe(&model());
+    change(&mut recipe);
+    recipe.validate().unwrap_err()
+}
+
+#[test]
+fn every_preset_is_valid() {
+    for preset in [Preset::Quick, Preset::Standard, Preset::Thorough] {
+        let snapshots = recipe(&model()).snapshots;
+        Recipe::preset(preset, "x", model().hash(), snapshots).validate().unwrap();
+    }
+}
+
+#[test]
+fn a_value_out_of_range_is_named_with_its_limit() {
+    let error = refused(|r| r.lora.rank = 999);
+    assert_eq!(error, RecipeError::Range { field: "lora.rank", given: 999, least: 1, most: 256 });
+    assert_eq!(error.to_string(), "lora.rank is 999; it must be 1 to 256");
+    assert!(matches!(refused(|r| r.epochs = 0), RecipeError::Range { field: "epochs", given: 0, .. }));
+    assert!(matches!(refused(|r| r.batch_size = 0), RecipeError::Range { field: "batch_size", .. }));
+    assert!(matches!(refused(|r| r.snapshots.clear()), RecipeError::Range { field: "snapshots", .. }));
+    assert!(matches!(refused(|r| r.name = "x".repeat(121)), RecipeError::Range { field: "name (characters)", .. }));
+    assert!(matches!(refused(|r| r.learning_rate = 0.0), RecipeError::Real { field: "learning_rate", .. }));
+    assert!(matches!(refused(|r| r.learning_rate = f64::NAN), RecipeError::Real { field: "learning_rate", .. }));
+    assert!(matches!(refused(|r| r.weight_decay = -0.1), RecipeError::Real { field: "weight_decay", .. }));
+    assert_eq!(refused(|r| r.lora.targets = vec!["lm_head".into()]), RecipeError::Target { name: "lm_head".into() });
+    assert_eq!(refused(|r| r.lora.targets.clear()), RecipeError::NoTargets);
+    assert!(matches!(refused(|r| r.attribution.checkpoints_bps = vec![10, 10]), RecipeError::CheckpointOrder { .. }));
+    assert!(matches!(refused(|r| r.attribution.checkpoints_bps.clear()), RecipeError::Range { .. }));
+    assert_eq!(refused(|r| r.attribution.policy.influence.checkpoints = vec![3]), RecipeError::CheckpointSteps);
+}
+
+#[test]
+fn a_recipe_survives_json_and_refuses_unknown_fields() {
+    let mut recipe = recipe(&model());
+    recipe.seed = u64::MAX;
+    let mut json = recipe.to_json();
+    assert_eq!(serde_json::from_value::<Recipe>(json.clone()).unwrap(), recipe);
+    json["learning_rat"] = 1.into();
+    assert!(serde_json::from_value::<Recipe>(json).unwrap_err().to_string().contains("learning_rat"));
+}
+
+#[test]
+fn the_hash_of_a_recipe_covers_its_seed() {
+    let one = recipe(&model());
+    let mut two = one.clone();
+    two.seed += 1;
+    assert_ne!(one.hash(), two.hash());
+    assert_eq!(one.hash(), recipe(&model()).hash());
+}
