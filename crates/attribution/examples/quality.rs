@@ -4,13 +4,11 @@
 
 #![allow(clippy::print_stdout, reason = "the JSON object is this program's result")]
 
-#[path = "../tests/it/tiny.rs"]
-mod tiny;
-
 use std::time::Instant;
 
 use openledger_attribution::evaluate::{LinearLane, LoraLane, linear_lane, lora_lane};
 use openledger_engine::Exec;
+use openledger_testkit::tiny_model;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let small = std::env::args().any(|argument| argument == "--ci");
@@ -18,7 +16,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let linear = linear_lane(&LinearLane::default())?;
     let linear_s = start.elapsed().as_secs_f64();
-    let lora = lora_lane(&lane, &tiny::tiny_model(1), &mut Exec::new(1))?;
+    let lora = lora_lane(&lane, &tiny_model(), &mut Exec::new(1))?;
     let report = serde_json::json!({
         "linear_head_loo_spearman": linear,
         "lora_lds": lora,

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use crate::influence::table;
-use crate::tiny::tiny_model;
+use openledger_testkit::tiny_model;
 
 const RECORDS: usize = 30;
 const PROMPT: usize = 4;
@@ -69,7 +69,7 @@ fn build(model: &Model, exec: &mut Exec, texts: &[Text]) -> InfluenceIndex {
 
 #[test]
 fn an_answer_that_a_record_taught_is_attributed_to_it_and_replays() {
-    let (model, mut exec, texts) = (tiny_model(3), Exec::new(1), texts());
+    let (model, mut exec, texts) = (tiny_model(), Exec::new(1), texts());
     let influence = build(&model, &mut exec, &texts);
     let mut suffix =
         SuffixBuilder::new(SuffixPolicy::default(), B256::ZERO, vec![], model.config().vocab as u32, table(RECORDS));
@@ -77,7 +77,7 @@ fn an_answer_that_a_record_taught_is_attributed_to_it_and_replays() {
     let suffix = suffix.finish().unwrap();
     let asked = &texts[11].tokens;
     let answer = Answer::from_tokenizer(&asked[PROMPT..], model.tokenizer()).unwrap();
-    let mut replay = |threads| {
+    let replay = |threads| {
         let mut exec = Exec::new(threads);
         let sketch = influence.sketch(&model, &mut exec, &adapters(&model), asked, PROMPT..asked.len()).unwrap();
         let question = Question { request_hash: B256::ZERO, sketch: &sketch, answer: &answer };
@@ -95,7 +95,7 @@ fn an_answer_that_a_record_taught_is_attributed_to_it_and_replays() {
 
 #[test]
 fn threads_and_batch_mates_do_not_change_the_index() {
-    let (model, texts) = (tiny_model(3), texts());
+    let (model, texts) = (tiny_model(), texts());
     let one = build(&model, &mut Exec::new(1), &texts);
     let two = build(&model, &mut Exec::new(2), &texts);
     assert_eq!(one.root(), two.root());
@@ -113,7 +113,7 @@ fn threads_and_batch_mates_do_not_change_the_index() {
 
 #[test]
 fn site_selection_follows_modules_targets_and_stride() {
-    let model = tiny_model(3);
+    let model = tiny_model();
     let all = SiteSelection { modules: vec![], layer_stride: 1 };
     assert_eq!(all.of(model.sites(), &config()).len(), 14);
     let last = SiteSelection { modules: vec![], layer_stride: 2 };
@@ -129,7 +129,7 @@ fn site_selection_follows_modules_targets_and_stride() {
 
 #[test]
 fn queries_that_do_not_fit_are_refused() {
-    let (model, mut exec, texts) = (tiny_model(3), Exec::new(1), texts());
+    let (model, mut exec, texts) = (tiny_model(), Exec::new(1), texts());
     let index = build(&model, &mut exec, &texts);
     let adapters = adapters(&model);
     let tokens = &texts[0].tokens;
