@@ -6,6 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash script/install.sh
-node_modules/.bin/forge build --quiet --skip test
+tools/forge build --quiet --skip test
 node tools/artifacts.mjs ../crates/contracts/artifacts snapshots/storage
 node tools/vectors.mjs

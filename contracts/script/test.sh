@@ -4,8 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bash script/install.sh
-node_modules/.bin/forge fmt --check
-FORGE_SNAPSHOT_CHECK=true node_modules/.bin/forge test
+tools/forge fmt --check
+FORGE_SNAPSHOT_CHECK=true tools/forge test
 
 fresh=$(mktemp -d)
 trap 'rm -rf "$fresh"' EXIT

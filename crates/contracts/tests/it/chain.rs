@@ -1,5 +1,7 @@
 //! An EVM whose state is a genesis.
 
+use std::collections::BTreeMap;
+
 use alloy_genesis::Genesis;
 use alloy_primitives::{Address, Bytes, U256};
 use alloy_signer_local::PrivateKeySigner;
@@ -42,7 +44,11 @@ pub(crate) struct Chain {
 
 impl Chain {
     pub(crate) fn new(config: &GenesisConfig) -> Self {
-        Self { db: state(&genesis(config).unwrap()), now_s: config.timestamp_s + 10 }
+        Self::from_genesis(&genesis(config).unwrap())
+    }
+
+    pub(crate) fn from_genesis(genesis: &Genesis) -> Self {
+        Self { db: state(genesis), now_s: genesis.timestamp + 10 }
     }
 
     /// Sends `data` and keeps what it changes.
@@ -91,6 +97,12 @@ impl Chain {
 
     pub(crate) fn balance(&self, account: Address) -> U256 {
         self.db.cache.accounts.get(&account).map_or(U256::ZERO, |entry| entry.info.balance)
+    }
+
+    /// All slots of an account that hold something.
+    pub(crate) fn slots(&self, account: Address) -> BTreeMap<U256, U256> {
+        let storage = &self.db.cache.accounts[&account].storage;
+        storage.iter().filter(|(_, value)| !value.is_zero()).map(|(slot, value)| (*slot, *value)).collect()
     }
 
     pub(crate) fn storage(&self, account: Address, slot: u64) -> U256 {

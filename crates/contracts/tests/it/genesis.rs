@@ -1,16 +1,18 @@
 //! Every predeploy answers from genesis as its initialiser would have left it.
 
-use alloy_primitives::{B256, Bytes, U256, address, hex};
+use alloy_genesis::Genesis;
+use alloy_primitives::{Address, B256, Bytes, U256, address, hex};
 use alloy_sol_types::sol;
 use openledger_contracts::addresses::*;
 use openledger_contracts::genesis::default_split_bounds;
 use openledger_contracts::{
-    GenesisError, IDatanetRegistry, IInferenceHub, IModelRegistry, IStakerPool, IWrappedOpen, genesis,
+    GenesisConfig, GenesisError, IDatanetRegistry, IInferenceHub, IModelRegistry, IStakerPool, IWrappedOpen, genesis,
 };
 
 use crate::chain::{Chain, config, key};
 
 sol! {
+    function initialize(address governance, address recipient) external;
     function recipient() external view returns (address);
     function isJovian() external view returns (bool);
     function getL1GasUsed(bytes data) external view returns (uint256);
@@ -70,6 +72,55 @@ fn nothing_can_be_initialised_again() {
             assert_eq!(reverted, Err(Bytes::from(hex!("f92ee8a9"))), "{target}");
         }
     }
+}
+
+/// The genesis without what initialisers write: proxies that know their implementation, and nothing else.
+fn uninitialised(config: &GenesisConfig, proxies: &[Address]) -> Genesis {
+    let mut genesis = genesis(config).unwrap();
+    for proxy in proxies {
+        let storage = genesis.alloc.get_mut(proxy).unwrap().storage.as_mut().unwrap();
+        storage.retain(|slot, _| slot.0[0] == 0x36 || slot.0[0] == 0xb5);
+        assert_eq!(storage.len(), 2);
+    }
+    genesis
+}
+
+#[test]
+fn storage_is_what_the_initialisers_leave() {
+    let config = config();
+    let vaults = [SEQUENCER_FEE_VAULT, BASE_FEE_VAULT, L1_FEE_VAULT, OPERATOR_FEE_VAULT];
+    let ours = [INFERENCE_HUB, MODEL_REGISTRY, STAKER_POOL];
+    let proxies = [&ours[..], &vaults[..]].concat();
+    let expected = Chain::new(&config);
+    let mut genesis = uninitialised(&config, &proxies);
+    let operator = &config.operators[0];
+    let bond = U256::from(operator.bond_wei);
+    genesis.alloc.entry(operator.address).or_default().balance = bond;
+    genesis.alloc.get_mut(&INFERENCE_HUB).unwrap().balance = U256::ZERO;
+    let mut chain = Chain::from_genesis(&genesis);
+
+    let governance = config.governance;
+    let bounds = config.split_bounds.clone();
+    chain.call(key(9).address(), MODEL_REGISTRY, 0, &IModelRegistry::initializeCall { governance, bounds });
+    let unstake = IStakerPool::initializeCall { governance, unstakeDelay: config.unstake_delay_s };
+    chain.call(key(9).address(), STAKER_POOL, 0, &unstake);
+    let (window, bond_min) = (config.challenge_window_s, config.bond_min_wei);
+    let hub = IInferenceHub::initializeCall { governance, challengeWindow: window, bondMin: bond_min };
+    chain.call(key(9).address(), INFERENCE_HUB, 0, &hub);
+    let allow = IInferenceHub::setOperatorAllowedCall { operator: operator.address, allowed: true };
+    chain.call(governance, INFERENCE_HUB, 0, &allow);
+    let register = IInferenceHub::registerOperatorCall {};
+    chain.call(operator.address, INFERENCE_HUB, operator.bond_wei, &register);
+    let settler = IInferenceHub::setSettlerCall { settler: operator.settler.unwrap() };
+    chain.call(operator.address, INFERENCE_HUB, 0, &settler);
+    for vault in vaults {
+        let recipient = initializeCall { governance, recipient: governance };
+        chain.call(key(9).address(), vault, 0, &recipient);
+    }
+    for proxy in proxies {
+        assert_eq!(chain.slots(proxy), expected.slots(proxy), "storage of {proxy}");
+    }
+    assert_eq!(chain.balance(INFERENCE_HUB), expected.balance(INFERENCE_HUB));
 }
 
 #[test]
@@ -165,7 +216,7 @@ fn withdrawals_are_recorded_and_their_value_can_be_burned() {
 
 #[test]
 fn contradictory_configurations_are_refused() {
-    let refused = |change: fn(&mut openledger_contracts::GenesisConfig)| {
+    let refused = |change: fn(&mut GenesisConfig)| {
         let mut config = config();
         change(&mut config);
         genesis(&config).unwrap_err()

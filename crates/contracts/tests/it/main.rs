@@ -5,3 +5,4 @@ mod chain;
 mod genesis;
 mod hashes;
 mod loop_;
+mod vectors;
