@@ -11,6 +11,7 @@ use std::{
 
 use alloy_consensus::{Header, Sealed};
 use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_trie::KECCAK_EMPTY;
 use op_alloy_consensus::OpReceiptEnvelope;
 use op_revm::L1BlockInfo;
 use parking_lot::{Condvar, Mutex, RwLock};
@@ -23,6 +24,7 @@ use crate::{
     pool::{Journal, Pool, PoolStatus, PooledTx, SenderState, Validator, recover},
     producer::Producer,
     spec::{ChainSpec, MESSAGE_PASSER, genesis_state},
+    state::absent_account,
     store::{BlockBody, CommitBlock, Committer, StateView, Store},
 };
 
@@ -269,8 +271,7 @@ impl Inner {
     fn offer(&self, encoded: Bytes) -> Result<(B256, oneshot::Receiver<Result<(), SubmitError>>), SubmitError> {
         let tx = self.check(encoded.clone())?;
         let hash = tx.hash();
-        let state = self.check_sender(&tx)?;
-        self.pool.lock().insert(tx, state)?;
+        self.insert(tx)?;
         let written = self.journal.lock().as_ref().ok_or(SubmitError::Closed)?.append(encoded);
         let written = written.inspect_err(|_| {
             self.pool.lock().remove(&hash);
@@ -287,19 +288,22 @@ impl Inner {
         validator.check(tx, encoded)
     }
 
-    fn check_sender(&self, tx: &PooledTx) -> Result<SenderState, SubmitError> {
+    /// Puts a checked transaction into the pool. The sender's state is read while the pool is locked:
+    /// otherwise a block could come between the two, and the pool would keep a state that is gone.
+    fn insert(&self, tx: PooledTx) -> Result<(), SubmitError> {
         let internal = |error: StoreError| SubmitError::Internal(error.to_string());
+        let mut pool = self.pool.lock();
         let view = self.store.latest().map_err(internal)?;
         let sender = tx.tx.signer();
-        let account = view.account(&sender).map_err(internal)?;
-        let Some(account) = account else { return Ok(SenderState::default()) };
-        if account.code_hash != alloy_trie::KECCAK_EMPTY {
+        let account = view.account(&sender).map_err(internal)?.unwrap_or_else(absent_account);
+        if account.code_hash != KECCAK_EMPTY {
             let code = view.code(&account.code_hash).map_err(internal)?.unwrap_or_default();
             if !code.starts_with(&DELEGATION_PREFIX) {
                 return Err(SubmitError::SenderHasCode(sender));
             }
         }
-        Ok(SenderState { nonce: account.nonce, balance: account.balance })
+        let state = SenderState { nonce: account.nonce, balance: account.balance };
+        pool.insert(tx, state).map(|_| ())
     }
 
     /// After the journal answered: the transaction counts, or it is taken back.
@@ -318,8 +322,7 @@ impl Inner {
         let checked: Vec<_> = journaled.into_par_iter().map(|bytes| self.check(bytes)).collect();
         let mut kept = 0usize;
         for tx in checked.into_iter().flatten() {
-            let Ok(state) = self.check_sender(&tx) else { continue };
-            kept += usize::from(self.pool.lock().insert(tx, state).is_ok());
+            kept += usize::from(self.insert(tx).is_ok());
         }
         if kept > 0 {
             tracing::info!(transactions = kept, "took back acknowledged transactions");

@@ -17,17 +17,26 @@ use crate::{
     support::{account, token_init_code},
 };
 
-const PACKAGES: [&str; 2] = ["@foundry-rs/cast@1.7.1", "viem@2"];
+const PACKAGES: [&str; 7] = [
+    "@foundry-rs/cast@1.7.1",
+    "viem@2",
+    "@ethereumjs/vm@10",
+    "@ethereumjs/common@10",
+    "@ethereumjs/tx@10",
+    "@ethereumjs/util@10",
+    "@ethereumjs/block@10",
+];
 
-struct Tools(PathBuf);
+pub(crate) struct Tools(PathBuf);
 
 impl Tools {
     /// The folder with the packages, or `None` on a machine without npm.
-    fn find() -> Option<Self> {
+    pub(crate) fn find() -> Option<Self> {
         let home = env::var_os("HOME").map(PathBuf::from)?;
         let given = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
         let tools = Self(given.unwrap_or_else(|| home.join(".cache/openledger/tools")));
-        if tools.cast().exists() && tools.0.join("node_modules/viem").exists() {
+        let modules = tools.dir().join("node_modules");
+        if tools.cast().exists() && modules.join("viem").exists() && modules.join("@ethereumjs/vm").exists() {
             return Some(tools);
         }
         if Command::new("npm").arg("--version").output().is_err() {
@@ -38,6 +47,10 @@ impl Tools {
         npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&tools.0).args(PACKAGES);
         succeed(npm.output().expect("npm runs"), "npm install");
         Some(tools)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0
     }
 
     fn cast(&self) -> PathBuf {

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use crate::support::{CHAIN_ID, account, genesis};
 
 /// Longest wait for something that must happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An instantly mining chain with its directory.
 pub(crate) struct Devnet {

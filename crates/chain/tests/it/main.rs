@@ -7,6 +7,7 @@ mod support;
 
 mod blocks;
 mod clients;
+mod differential;
 mod fees;
 mod formats;
 mod harness;

@@ -8,7 +8,7 @@ use op_alloy_consensus::{OpTxEnvelope, TxDeposit};
 use openledger_chain::{PoolStatus, SubmitError, TX_BYTES_MAX, TX_GAS_MAX};
 
 use crate::{
-    harness::{Devnet, Draft, mined},
+    harness::{Devnet, Draft, PATIENCE, mined},
     support::{CHAIN_ID, account},
 };
 
@@ -187,4 +187,33 @@ async fn pending_costs_of_a_sender_count_together() {
     devnet.chain.submit(spend(0, half)).await.unwrap();
     let error = refused(&devnet, spend(1, half)).await;
     assert!(matches!(error, SubmitError::InsufficientFunds { .. }), "{error}");
+}
+
+/// Blocks are made while transactions arrive, so that every interleaving of the two occurs.
+#[tokio::test(flavor = "multi_thread")]
+async fn transactions_that_arrive_while_blocks_are_made_are_all_mined() {
+    const EACH: u64 = 60;
+    let devnet = Devnet::with(|config| config.instant_batch_ms = 0);
+    let mut blocks = devnet.chain.subscribe_blocks();
+    let tasks: Vec<_> = (0..6u32)
+        .map(|index| {
+            let (chain, sender) = (devnet.chain.clone(), account(index));
+            tokio::spawn(async move {
+                for nonce in 0..EACH {
+                    chain.submit(Draft::transfer(nonce, Address::ZERO, 1).sign(&sender)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let all = async {
+        let mut included = 0;
+        while included < 6 * EACH {
+            included += blocks.recv().await.unwrap().body.transactions.len() as u64 - 1;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.expect("every acknowledged transaction is mined");
+    assert_eq!(devnet.chain.pool_status(), PoolStatus::default());
 }
