@@ -1,1 +1,19 @@
 //! HTTP: the OpenAI-compatible API, payment, the app API.
+//!
+//! Chain side and model side meet here. A request flows one way: routes read typed input, the crates that own the
+//! logic decide, the books are written, the answer goes out. [`answer`] holds what serving and [`replay`] share.
+
+pub mod answer;
+mod app;
+pub mod canonical;
+pub mod catalog;
+mod chat;
+mod desk;
+mod error;
+mod metrics;
+mod openai;
+pub mod replay;
+mod routes;
+
+pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, StartGatewayError};
+pub use chat::{RECEIPT_HEADER, SALT_HEADER};

@@ -1,0 +1,440 @@
+//! `POST /v1/chat/completions`: answers, paid by vouchers, each with a receipt.
+//!
+//! The order of things: read the request, offer a price ceiling, let the payment in, generate, attribute, charge.
+//! Nothing is charged before the answer is complete, and nothing of it is lost once it is charged.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::sse::{Event as SseEvent, Sse};
+use axum::response::{IntoResponse, Response};
+use futures::{Stream, StreamExt as _};
+use openledger_attribution::attest::Attribution;
+use openledger_primitives::{B256, Wei};
+use openledger_serve::{Completion, Event, GenerateError, Generation, Request, SubmitError};
+use openledger_settlement::ledger::{Admission, Charge, ChargeError, Reservation, StoredAnswer};
+use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
+use openledger_settlement::split::{Usage, fee};
+use openledger_settlement::verify::{Disclosure, response_hash};
+use openledger_settlement::x402::{
+    PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, PaymentPayload, PaymentRequired,
+    PaymentRequirements, from_header, to_header,
+};
+use rand::TryRngCore as _;
+use rand::rngs::OsRng;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::answer::{self, PromptError};
+use crate::app::App;
+use crate::canonical::CanonicalRequest;
+use crate::catalog::{Published, shares};
+use crate::desk::{DeskError, Task};
+use crate::error::{ApiError, chain};
+use crate::openai::{AnswerHead, ChatRequest};
+use crate::replay::hash_request;
+
+/// Response header with the receipt's hash.
+pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
+/// Response header with the salt of the request's and the answer's hash.
+pub const SALT_HEADER: &str = "x-openledger-salt";
+/// Path of this endpoint, named in payment offers.
+pub(crate) const PATH: &str = "/v1/chat/completions";
+/// Chunks of a stream that wait for a slow reader.
+const CHUNKS_WAITING_MAX: usize = 256;
+
+/// A request read, encoded and priced.
+struct Ask {
+    chat: ChatRequest,
+    canonical: CanonicalRequest,
+    salt: B256,
+    request_hash: B256,
+    request: Request,
+    head: AnswerHead,
+    received_at: u64,
+}
+
+/// Answers a chat request.
+pub(crate) async fn completions(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let chat: ChatRequest = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::bad_request("malformed_json", format!("the body is not a chat request: {error}")))?;
+    if chat.model == app.catalog.base_name() {
+        return answer_free(&app, chat).await;
+    }
+    let model = app.catalog.by_name(&chat.model).ok_or_else(|| ApiError::not_found("model", &chat.model))?;
+    let fingerprint = openledger_primitives::keccak256(&body);
+    let ask = Ask::new(&app, Some(&model), chat)?;
+    let offer = app.till.offer(ask.ceiling(&model)?);
+    let Some(payment) = headers.get(PAYMENT_SIGNATURE_HEADER) else {
+        return Ok(payment_required(&PaymentRequired::new(app.url(PATH), "payment is required", offer)));
+    };
+    let payload: PaymentPayload = from_header(payment.as_bytes())
+        .map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))?;
+    match app.till.admit(&payload, &offer, fingerprint).await {
+        Ok(Admission::Answered(answered)) => Ok(repeat(&ask, &answered)),
+        Ok(Admission::Reserved(reservation)) => serve_paid(app, Paid { ask, model, reservation, offer }).await,
+        Err(error) => {
+            tracing::debug!(code = error.code(), error = %chain(&error), "payment refused");
+            Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error)))
+        }
+    }
+}
+
+fn payment_required(required: &PaymentRequired) -> Response {
+    let body = json!({"error": {
+        "message": required.error, "type": "payment_required", "code": "payment_required", "param": null,
+    }, "x402": required});
+    with_header(
+        (StatusCode::PAYMENT_REQUIRED, Json(body)).into_response(),
+        PAYMENT_REQUIRED_HEADER,
+        &to_header(required),
+    )
+}
+
+fn with_header(mut response: Response, name: &str, value: &str) -> Response {
+    let pair = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(value).ok());
+    if let Some((name, value)) = pair {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+impl Ask {
+    fn new(app: &App, model: Option<&Published>, chat: ChatRequest) -> Result<Self, ApiError> {
+        let salt = random_salt()?;
+        let canonical = CanonicalRequest::new(&chat, salt)?;
+        let request_hash = hash_request(&canonical, salt)?;
+        let mut request = answer::encode(app.catalog.base(), model, &canonical)?;
+        request.tenant = chat.model.clone();
+        let received_at = now_s();
+        let id = format!("chatcmpl-{}", hex_prefix(request_hash));
+        let head = AnswerHead { id, created: received_at, model: chat.model.clone() };
+        Ok(Self { chat, canonical, salt, request_hash, request, head, received_at })
+    }
+
+    /// The most that this request can cost.
+    fn ceiling(&self, model: &Published) -> Result<Wei, ApiError> {
+        let tokens_in = u32::try_from(self.request.prompt.len()).unwrap_or(u32::MAX);
+        let usage = Usage { tokens_in, tokens_out: self.request.max_tokens };
+        fee(&model.price, usage).map_err(|error| ApiError::invalid("fee_overflow", error.to_string()))
+    }
+
+    fn usage_chunk(&self) -> bool {
+        self.chat.stream_options.is_some_and(|options| options.include_usage)
+    }
+}
+
+/// A request whose payment was let in.
+struct Paid {
+    ask: Ask,
+    model: Arc<Published>,
+    reservation: Reservation,
+    offer: PaymentRequirements,
+}
+
+async fn serve_paid(app: Arc<App>, mut paid: Paid) -> Result<Response, ApiError> {
+    paid.ask.request.tenant = paid.reservation.channel().to_string();
+    let generation = app.server.submit(paid.ask.request.clone())?;
+    if paid.ask.chat.stream {
+        return Ok(stream_paid(app, paid, generation));
+    }
+    let completion = generation.finish().await?;
+    let (wants, salt) = (paid.ask.chat.attribution.unwrap_or(false), paid.ask.salt);
+    let charge = settle(&app, paid, completion).await?;
+    Ok(paid_response(&charge.answered, wants, salt))
+}
+
+/// Attributes and charges a finished answer.
+async fn settle(app: &App, paid: Paid, completion: Completion) -> Result<Charge, ApiError> {
+    let Paid { ask, model, reservation, offer } = paid;
+    let task = Task {
+        model: Arc::clone(&model),
+        prompt: ask.request.prompt.clone(),
+        completion: completion.clone(),
+        request_hash: ask.request_hash,
+    };
+    let attribution = app.desk.attribute(task).await?;
+    let draft = draft(app, &ask, &model, &completion, &attribution, &offer);
+    let body = move |receipt: &SignedReceipt| stored_body(&ask, &completion, &attribution, receipt);
+    Ok(app.till.charge(reservation, draft, body).await?)
+}
+
+fn draft(
+    app: &App,
+    ask: &Ask,
+    model: &Published,
+    completion: &Completion,
+    attribution: &Attribution,
+    offer: &PaymentRequirements,
+) -> ReceiptDraft {
+    let used = completion.usage;
+    ReceiptDraft {
+        model: model.id,
+        base_model: app.catalog.base().hash(),
+        weights_hash: model.weights_hash,
+        engine_id: answer::engine_id(),
+        quantisation_id: answer::quantisation_id(),
+        seed: ask.canonical.seed(),
+        request_hash: ask.request_hash,
+        response_hash: response_hash(&completion.text, ask.salt),
+        usage: Usage { tokens_in: used.tokens_in, tokens_out: used.tokens_out },
+        price: model.price.clone(),
+        bps: model.split.clone(),
+        builder: model.builder,
+        attribution_method: attribution.method,
+        snapshot_roots: model.snapshot_roots.clone(),
+        index_root: model.index_root,
+        influence: shares(attribution.influence.outcome.weights()),
+        provenance: shares(attribution.provenance.weights()),
+        attribution_root: attribution.root(),
+        requested_at: ask.received_at,
+        answered_at: now_s(),
+        offer_hash: offer.offer_hash(),
+    }
+}
+
+/// What is kept of an answer: the response, and beside it what the caller needs to replay it. It is kept for retries
+/// and for disputes, and given to nobody but the payer.
+fn stored_body(ask: &Ask, completion: &Completion, attribution: &Attribution, receipt: &SignedReceipt) -> Vec<u8> {
+    let disclosure = Disclosure {
+        request: serde_json::to_value(&ask.canonical).unwrap_or_default(),
+        answer: completion.text.clone(),
+        salt: ask.salt,
+    };
+    let mut body = ask.head.completion(&completion.text, completion.finish, completion.usage);
+    body["openledger"] = json!({
+        "receipt_hash": receipt.hash(),
+        "receipt": receipt,
+        "disclosure": disclosure,
+        "attribution": attribution.to_json(),
+    });
+    body.to_string().into_bytes()
+}
+
+/// A stored answer as the payer gets it: with receipt, disclosure and attribution where asked for.
+fn paid_response(answered: &StoredAnswer, wants_attribution: bool, salt: B256) -> Response {
+    let mut body: Value = serde_json::from_slice(&answered.answer).unwrap_or_default();
+    let salt =
+        body.pointer("/openledger/disclosure/salt").and_then(Value::as_str).map_or(salt.to_string(), str::to_owned);
+    if let (false, Some(fields)) = (wants_attribution, body.as_object_mut()) {
+        fields.remove("openledger");
+    }
+    let mut response = Json(body).into_response();
+    if let Some(hash) = answered.settlement.extra.as_ref().and_then(|extra| extra.receipt_hash) {
+        response = with_header(response, RECEIPT_HEADER, &hash.to_string());
+    }
+    response = with_header(response, SALT_HEADER, &salt);
+    with_header(response, PAYMENT_RESPONSE_HEADER, &to_header(&answered.settlement))
+}
+
+/// The answer to a payment that was charged before: the same bytes, and no second charge.
+fn repeat(ask: &Ask, answered: &StoredAnswer) -> Response {
+    let wants = ask.chat.attribution.unwrap_or(false);
+    if !ask.chat.stream {
+        return paid_response(answered, wants, ask.salt);
+    }
+    let body: Value = serde_json::from_slice(&answered.answer).unwrap_or_default();
+    let text = body.pointer("/choices/0/message/content").cloned().unwrap_or_default();
+    let mut chunks = vec![data(&ask.head.chunk(json!({"role": "assistant", "content": text}), None))];
+    chunks.extend(epilogue(ask, answered));
+    Sse::new(futures::stream::iter(chunks.into_iter().map(Ok::<_, Infallible>))).into_response()
+}
+
+fn stream_paid(app: Arc<App>, paid: Paid, generation: Generation) -> Response {
+    let (chunks, reader) = mpsc::channel(CHUNKS_WAITING_MAX);
+    // The task goes on when the reader goes away: what was generated is charged, and can be fetched again.
+    tokio::spawn(async move {
+        if let Err(error) = pump(&app, paid, generation, &chunks).await {
+            let _ = chunks.send(data(&error.body())).await;
+        }
+    });
+    Sse::new(events(reader)).into_response()
+}
+
+fn events(reader: mpsc::Receiver<SseEvent>) -> impl Stream<Item = Result<SseEvent, Infallible>> {
+    ReceiverStream::new(reader).map(Ok)
+}
+
+async fn pump(
+    app: &App,
+    paid: Paid,
+    mut generation: Generation,
+    chunks: &mpsc::Sender<SseEvent>,
+) -> Result<(), ApiError> {
+    let head = paid.ask.head.clone();
+    let _ = chunks.send(data(&head.chunk(json!({"role": "assistant", "content": ""}), None))).await;
+    let completion = loop {
+        match generation.next().await {
+            Some(Event::Token { text, .. }) if text.is_empty() => {}
+            Some(Event::Token { text, .. }) => {
+                let _ = chunks.send(data(&head.chunk(json!({"content": text}), None))).await;
+            }
+            Some(Event::Finished(completion)) => break completion,
+            Some(Event::Failed(error)) => return Err(error.into()),
+            _ => return Err(GenerateError::Stopped.into()),
+        }
+    };
+    let tail = Tail { usage: paid.ask.usage_chunk(), wants: paid.ask.chat.attribution.unwrap_or(false) };
+    let charge = settle(app, paid, completion).await?;
+    for chunk in tail.chunks(&head, &charge.answered) {
+        let _ = chunks.send(chunk).await;
+    }
+    Ok(())
+}
+
+/// How a stream ends.
+struct Tail {
+    usage: bool,
+    wants: bool,
+}
+
+impl Tail {
+    /// The finish reason, the usage if asked for, the receipt as a comment that clients skip, and `[DONE]`.
+    fn chunks(&self, head: &AnswerHead, answered: &StoredAnswer) -> Vec<SseEvent> {
+        let body: Value = serde_json::from_slice(&answered.answer).unwrap_or_default();
+        let mut end = head.chunk(json!({}), None);
+        end["choices"][0]["finish_reason"] = body.pointer("/choices/0/finish_reason").cloned().unwrap_or_default();
+        if self.wants {
+            end["openledger"] = body["openledger"].clone();
+        }
+        let mut chunks = vec![data(&end)];
+        if self.usage {
+            let mut usage = head.chunk(json!({}), None);
+            usage["choices"] = json!([]);
+            usage["usage"] = body["usage"].clone();
+            chunks.push(data(&usage));
+        }
+        chunks.push(receipt_comment(&body, answered));
+        chunks.push(SseEvent::default().data("[DONE]"));
+        chunks
+    }
+}
+
+fn epilogue(ask: &Ask, answered: &StoredAnswer) -> Vec<SseEvent> {
+    let tail = Tail { usage: ask.usage_chunk(), wants: ask.chat.attribution.unwrap_or(false) };
+    tail.chunks(&ask.head, answered)
+}
+
+/// Headers are gone when a stream ends; a comment carries what they would have said.
+fn receipt_comment(body: &Value, answered: &StoredAnswer) -> SseEvent {
+    let comment = json!({
+        "payment_response": answered.settlement,
+        "salt": body.pointer("/openledger/disclosure/salt"),
+    });
+    SseEvent::default().comment(format!("openledger {comment}"))
+}
+
+fn data(chunk: &Value) -> SseEvent {
+    SseEvent::default().data(chunk.to_string())
+}
+
+/// The base model answers for nothing: it has no builder and no contributors whom a fee could go to.
+async fn answer_free(app: &App, chat: ChatRequest) -> Result<Response, ApiError> {
+    let ask = Ask::new(app, None, chat)?;
+    let generation = app.server.submit(ask.request.clone())?;
+    if !ask.chat.stream {
+        let completion = generation.finish().await?;
+        return Ok(Json(ask.head.completion(&completion.text, completion.finish, completion.usage)).into_response());
+    }
+    let (chunks, reader) = mpsc::channel(CHUNKS_WAITING_MAX);
+    tokio::spawn(async move {
+        if let Err(error) = pump_free(&ask, generation, &chunks).await {
+            let _ = chunks.send(data(&error.body())).await;
+        }
+    });
+    Ok(Sse::new(events(reader)).into_response())
+}
+
+async fn pump_free(ask: &Ask, mut generation: Generation, chunks: &mpsc::Sender<SseEvent>) -> Result<(), ApiError> {
+    let gone = || ApiError::from(GenerateError::Stopped);
+    while let Some(event) = generation.next().await {
+        match event {
+            Event::Token { text, .. } => {
+                let sent = chunks.send(data(&ask.head.chunk(json!({"content": text}), None))).await;
+                sent.map_err(|_| gone())?;
+            }
+            Event::Finished(completion) => {
+                let _ = chunks.send(data(&ask.head.chunk(json!({}), Some(completion.finish)))).await;
+                if ask.usage_chunk() {
+                    let _ = chunks.send(data(&ask.head.usage_chunk(completion.usage))).await;
+                }
+                let _ = chunks.send(SseEvent::default().data("[DONE]")).await;
+            }
+            Event::Failed(error) => return Err(error.into()),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// 32 bytes that nobody can guess: without them a receipt's hashes say nothing about request and answer.
+fn random_salt() -> Result<B256, ApiError> {
+    let mut salt = B256::ZERO;
+    OsRng.try_fill_bytes(salt.as_mut_slice()).map_err(|error| ApiError::internal(&error))?;
+    Ok(salt)
+}
+
+fn now_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
+}
+
+fn hex_prefix(hash: B256) -> String {
+    hash.to_string().chars().skip(2).take(24).collect()
+}
+
+impl From<PromptError> for ApiError {
+    fn from(error: PromptError) -> Self {
+        Self::invalid("invalid_messages", chain(&error)).with_param("messages")
+    }
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        match &error {
+            SubmitError::Busy { retry_after_ms, .. } => Self::busy(error.to_string(), *retry_after_ms),
+            SubmitError::UnknownAdapter { id } => Self::not_found("model", id),
+            SubmitError::Invalid(invalid) => Self::invalid("invalid_request", invalid.to_string()),
+            _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
+        }
+    }
+}
+
+impl From<GenerateError> for ApiError {
+    fn from(error: GenerateError) -> Self {
+        match error {
+            GenerateError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<DeskError> for ApiError {
+    fn from(error: DeskError) -> Self {
+        const RETRY_AFTER_MS: u64 = 1000;
+        match error {
+            DeskError::Busy => Self::busy(error.to_string(), RETRY_AFTER_MS),
+            DeskError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<ChargeError> for ApiError {
+    fn from(error: ChargeError) -> Self {
+        const RETRY_AFTER_MS: u64 = 2000;
+        match error {
+            ChargeError::EpochFull { .. } => Self::busy(error.to_string(), RETRY_AFTER_MS),
+            _ => Self::internal(&error),
+        }
+    }
+}

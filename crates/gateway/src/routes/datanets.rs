@@ -1,0 +1,374 @@
+//! Datanets: created and revealed on chain by their people, filled and validated here.
+//!
+//! A contribution goes: upload in chunks, prepare a batch, commit and reveal on chain (the contributor's own
+//! transactions), then tell this server, which reads the chain before it believes anything.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use openledger_contracts::addresses::DATANET_REGISTRY;
+use openledger_contracts::{IDatanetRegistry, LicenceTerms};
+use openledger_datanet::{
+    BatchError, DatanetError, DatanetInfo, Format, LoadBatchError, Mapping, NewUpload, PrepareError, PreparedBatch,
+    RecordAccessError, SnapshotError, Upload, UploadError,
+};
+use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId, SnapshotId};
+use openledger_sdk::ChainError;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::error::{ApiError, chain};
+use crate::routes::blocking;
+
+/// Records shown of a file that would be contributed.
+const PREVIEW_RECORDS: usize = 20;
+/// Datanets in one page.
+const PAGE_ROWS: u32 = 200;
+
+/// Which page of a listing.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Page {
+    after: Option<u64>,
+}
+
+/// A Datanet that was created on chain.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Register {
+    id: DatanetId,
+    terms: Terms,
+}
+
+/// Licence terms in JSON; the registry holds their hash.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Terms {
+    commercial_use: bool,
+    derivatives: bool,
+    attribution: bool,
+    #[serde(default)]
+    revenue_floor_bps: u16,
+    #[serde(default)]
+    expiry: u64,
+    #[serde(default)]
+    uri: String,
+}
+
+impl From<Terms> for LicenceTerms {
+    fn from(terms: Terms) -> Self {
+        Self {
+            commercialUse: terms.commercial_use,
+            derivatives: terms.derivatives,
+            attribution: terms.attribution,
+            revenueFloorBps: terms.revenue_floor_bps,
+            expiry: terms.expiry,
+            uri: terms.uri,
+        }
+    }
+}
+
+/// Datanets by number.
+pub(crate) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
+    let after = page.after.map(DatanetId);
+    let datanets = blocking(move || app.datanets.datanets(after, PAGE_ROWS)).await??;
+    Ok(Json(json!({"data": datanets.iter().map(entry).collect::<Vec<_>>()})))
+}
+
+/// One Datanet.
+pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<DatanetId>) -> Result<Json<Value>, ApiError> {
+    let info = blocking(move || app.datanets.datanet(id)).await??;
+    Ok(Json(entry(&info)))
+}
+
+fn entry(info: &DatanetInfo) -> Value {
+    let terms = &info.terms;
+    json!({
+        "id": info.id, "owner": info.owner, "name": info.name, "licence_hash": info.licence_hash(),
+        "terms": {
+            "commercial_use": terms.commercialUse, "derivatives": terms.derivatives,
+            "attribution": terms.attribution, "revenue_floor_bps": terms.revenueFloorBps,
+            "expiry": terms.expiry, "uri": terms.uri,
+        },
+        "similarity_per_mille": info.similarity_per_mille,
+    })
+}
+
+/// Takes note of a Datanet; name, owner and licence are read from the chain.
+pub(crate) async fn register(State(app): State<Arc<App>>, Json(body): Json<Register>) -> Result<Json<Value>, ApiError> {
+    let call = IDatanetRegistry::getDatanetCall { datanetId: body.id.0 };
+    let on_chain = app.chain.call(DATANET_REGISTRY, &call).await?;
+    let info = DatanetInfo::new(body.id, on_chain.owner, on_chain.name, body.terms.into());
+    if info.licence_hash() != on_chain.licenceHash {
+        let message = format!("these terms hash to {}; the registry has {}", info.licence_hash(), on_chain.licenceHash);
+        return Err(ApiError::invalid("other_terms", message).with_param("terms"));
+    }
+    let shown = entry(&info);
+    blocking(move || app.datanets.create(&info)).await??;
+    Ok(Json(shown))
+}
+
+/// A file about to be uploaded.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BeginUpload {
+    contributor: Address,
+    file_name: String,
+    bytes: u64,
+    hash: B256,
+}
+
+/// Begins an upload, or says where the same one stopped.
+pub(crate) async fn begin_upload(
+    State(app): State<Arc<App>>,
+    Path(datanet): Path<DatanetId>,
+    Json(body): Json<BeginUpload>,
+) -> Result<Json<Upload>, ApiError> {
+    let BeginUpload { contributor, file_name, bytes, hash } = body;
+    let new = NewUpload { datanet, contributor, file_name, bytes, hash };
+    Ok(Json(blocking(move || app.datanets.begin_upload(&new)).await??))
+}
+
+/// Where a chunk belongs.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Place {
+    offset: u64,
+}
+
+/// Adds a chunk; with the last one the file's hash is checked.
+pub(crate) async fn append_upload(
+    State(app): State<Arc<App>>,
+    Path(id): Path<B256>,
+    Query(place): Query<Place>,
+    chunk: Bytes,
+) -> Result<Json<Upload>, ApiError> {
+    let upload = blocking(move || {
+        let upload = app.datanets.append_upload(id, place.offset, &chunk)?;
+        if upload.received_bytes == upload.declared.bytes { app.datanets.finish_upload(id) } else { Ok(upload) }
+    });
+    Ok(Json(upload.await??))
+}
+
+/// How far an upload has come.
+pub(crate) async fn upload_status(State(app): State<Arc<App>>, Path(id): Path<B256>) -> Result<Json<Upload>, ApiError> {
+    Ok(Json(blocking(move || app.datanets.upload(id)).await??))
+}
+
+/// Forgets an upload.
+pub(crate) async fn abort_upload(State(app): State<Arc<App>>, Path(id): Path<B256>) -> Result<StatusCode, ApiError> {
+    blocking(move || app.datanets.abandon_upload(id)).await??;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Which upload, read how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Prepare {
+    upload: B256,
+    #[serde(default)]
+    format: Option<Format>,
+    #[serde(default)]
+    mapping: Option<Mapping>,
+    /// Only say what would become of the file.
+    #[serde(default)]
+    preview: bool,
+}
+
+/// Makes a batch of an upload: its root, its commitment and what the contributor signs.
+pub(crate) async fn prepare_batch(
+    State(app): State<Arc<App>>,
+    Path(datanet): Path<DatanetId>,
+    Json(body): Json<Prepare>,
+) -> Result<Json<Value>, ApiError> {
+    let shared = Arc::clone(&app);
+    let id = body.upload;
+    let upload = blocking(move || shared.datanets.upload(id)).await??;
+    if upload.declared.datanet != datanet {
+        return Err(ApiError::not_found("upload", body.upload));
+    }
+    let format = body.format.or_else(|| Format::from_name(&upload.declared.file_name));
+    let format = format.ok_or_else(|| {
+        let message = format!("the name {:?} does not say which format the file has", upload.declared.file_name);
+        ApiError::invalid("unknown_format", message).with_param("format")
+    })?;
+    let work = move || {
+        let mapping = body.mapping.as_ref();
+        let preview = app.datanets.preview(body.upload, format, mapping, PREVIEW_RECORDS)?;
+        if body.preview {
+            return Ok::<_, PrepareError>(json!({"preview": preview}));
+        }
+        let (batch, _) = app.datanets.prepare_upload(body.upload, format, mapping)?;
+        Ok(json!({"batch": prepared(&batch), "preview": preview}))
+    };
+    Ok(Json(blocking(work).await??))
+}
+
+fn prepared(batch: &PreparedBatch) -> Value {
+    let consent = batch.consent();
+    json!({
+        "datanet": batch.context().datanet,
+        "contributor": batch.contributor(),
+        "batch_root": batch.root(),
+        "record_count": batch.record_count(),
+        "salt": batch.salt(),
+        "commitment": batch.commitment(),
+        "licence_hash": consent.licenceHash,
+        "consent_digest": batch.consent_digest(),
+    })
+}
+
+/// The contributor's consent.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Revealed {
+    consent: HexBytes,
+}
+
+/// Accepts a batch that was revealed on chain: decides which of its records are new.
+pub(crate) async fn revealed(
+    State(app): State<Arc<App>>,
+    Path(commitment): Path<B256>,
+    Json(body): Json<Revealed>,
+) -> Result<Json<Value>, ApiError> {
+    let on_chain = app.chain.call(DATANET_REGISTRY, &IDatanetRegistry::getCommitmentCall { commitment }).await?;
+    if !on_chain.revealed {
+        return Err(ApiError::conflict("not_revealed", format!("batch {commitment} is not revealed on chain")));
+    }
+    let work = move || {
+        app.datanets.mark_committed(commitment, on_chain.priority)?;
+        app.datanets.mark_revealed(commitment, &body.consent)?;
+        app.datanets.accept(commitment)
+    };
+    let report = blocking(work).await??;
+    Ok(Json(json!({"commitment": commitment, "priority": on_chain.priority, "report": report})))
+}
+
+/// Freezes what is accepted now; the curator publishes the root on chain.
+pub(crate) async fn snapshot(
+    State(app): State<Arc<App>>,
+    Path(datanet): Path<DatanetId>,
+) -> Result<Json<Value>, ApiError> {
+    let snapshot = blocking(move || app.datanets.take_snapshot(datanet)).await??;
+    let content = openledger_primitives::keccak256(snapshot.body());
+    Ok(Json(json!({
+        "datanet": datanet, "snapshot": snapshot.id, "root": snapshot.root(),
+        "record_count": snapshot.entries.len(), "contributor_count": snapshot.contributor_count(),
+        "content_hash": content,
+    })))
+}
+
+/// One snapshot, by `?after=` its number.
+pub(crate) async fn snapshots(
+    State(app): State<Arc<App>>,
+    Path(datanet): Path<DatanetId>,
+    Query(page): Query<Page>,
+) -> Result<Json<Value>, ApiError> {
+    let id = SnapshotId(page.after.unwrap_or(0) + 1);
+    let found = blocking(move || app.datanets.snapshot(datanet, id)).await?;
+    let data = match found {
+        Ok(snapshot) => vec![json!({
+            "snapshot": snapshot.id, "root": snapshot.root(), "record_count": snapshot.entries.len(),
+            "contributor_count": snapshot.contributor_count(),
+        })],
+        Err(SnapshotError::Unknown { .. }) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Json(json!({"data": data})))
+}
+
+impl From<ChainError> for ApiError {
+    fn from(error: ChainError) -> Self {
+        tracing::warn!(error = %chain(&error), "the chain refused or cannot be reached");
+        Self::new(StatusCode::BAD_GATEWAY, "chain_error", chain(&error))
+    }
+}
+
+impl From<DatanetError> for ApiError {
+    fn from(error: DatanetError) -> Self {
+        match error {
+            DatanetError::Unknown { datanet } => Self::not_found("datanet", datanet),
+            DatanetError::Exists { .. } => Self::conflict("datanet_exists", error.to_string()),
+            DatanetError::Store(error) => error.into(),
+            _ => Self::invalid("invalid_datanet", error.to_string()),
+        }
+    }
+}
+
+impl From<UploadError> for ApiError {
+    fn from(error: UploadError) -> Self {
+        match error {
+            UploadError::Unknown { id } => Self::not_found("upload", id),
+            UploadError::UnknownDatanet { datanet } => Self::not_found("datanet", datanet),
+            UploadError::Size { .. } | UploadError::PartSize { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "upload_too_large", error.to_string())
+            }
+            UploadError::Offset { .. } | UploadError::Incomplete { .. } => {
+                Self::conflict("upload_offset", error.to_string())
+            }
+            UploadError::TooManyOpen => Self::busy(error.to_string(), 1000),
+            UploadError::Store(error) => error.into(),
+            _ => Self::invalid("invalid_upload", chain(&error)),
+        }
+    }
+}
+
+impl From<PrepareError> for ApiError {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Datanet(error) => error.into(),
+            PrepareError::Upload(error) => error.into(),
+            PrepareError::Store(error) => error.into(),
+            PrepareError::Blob(error) => Self::internal(&error),
+            PrepareError::Unfinished { .. } => Self::conflict("upload_unfinished", error.to_string()),
+            _ => Self::invalid("unusable_file", chain(&error)),
+        }
+    }
+}
+
+impl From<BatchError> for ApiError {
+    fn from(error: BatchError) -> Self {
+        match error {
+            BatchError::Unknown { commitment } => Self::not_found("batch", commitment),
+            BatchError::WrongState { .. } | BatchError::OtherPriority { .. } => {
+                Self::conflict("batch_state", error.to_string())
+            }
+            BatchError::Consent(_) => Self::invalid("invalid_consent", chain(&error)).with_param("consent"),
+            BatchError::Store(error) => error.into(),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<LoadBatchError> for ApiError {
+    fn from(error: LoadBatchError) -> Self {
+        match error {
+            LoadBatchError::Unknown { commitment } => Self::not_found("batch", commitment),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<SnapshotError> for ApiError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Unknown { .. } => Self::new(StatusCode::NOT_FOUND, "snapshot_not_found", error.to_string()),
+            SnapshotError::Empty { .. } => Self::conflict("nothing_accepted", error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<RecordAccessError> for ApiError {
+    fn from(error: RecordAccessError) -> Self {
+        match error {
+            RecordAccessError::Unknown { record } => Self::not_found("record", record),
+            RecordAccessError::NotContributor { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "not_contributor", error.to_string())
+            }
+            _ => Self::internal(&error),
+        }
+    }
+}
