@@ -1,12 +1,7 @@
 //! Projection of the long side of a gradient by a seeded sign hash.
 
+use openledger_kernels::{MatMut, MatRef, Path};
 use openledger_primitives::{B256, keccak256};
-
-/// Outputs of one pass over a row: one register of eight f32, or two of four.
-const LANES: usize = 8;
-
-/// Rows that share one pass over the signs.
-const ROWS: usize = 4;
 
 /// A `length` x `width` matrix of +1 and -1.
 ///
@@ -30,36 +25,14 @@ impl Signs {
         Self { width, values }
     }
 
-    /// `rows` (T x length) times the signs, into `out` (T x width). Each output adds its terms in ascending order;
-    /// a product with a sign is exact, so fused and separate arithmetic agree.
-    pub(crate) fn project(&self, rows: &[f32], length: usize, out: &mut Vec<f32>) {
+    /// `rows` (T x length) times the signs: T x width. Each output adds its terms in ascending order; a product with a
+    /// sign is exact, so fused and separate arithmetic agree.
+    pub(crate) fn project(&self, path: Path, rows: &[f32], length: usize) -> Vec<f32> {
         let tokens = rows.len() / length;
-        out.clear();
-        out.resize(tokens * self.width, 0.0);
-        for first in (0..tokens).step_by(ROWS) {
-            for column in (0..self.width).step_by(LANES) {
-                if tokens - first >= ROWS {
-                    self.tile::<ROWS>(rows, length, first, column, out);
-                } else {
-                    (first..tokens).for_each(|row| self.tile::<1>(rows, length, row, column, out));
-                }
-            }
-        }
-    }
-
-    fn tile<const N: usize>(&self, rows: &[f32], length: usize, first: usize, column: usize, out: &mut [f32]) {
-        let inputs: [&[f32]; N] = std::array::from_fn(|row| &rows[(first + row) * length..][..length]);
-        let mut sums = [[0.0f32; LANES]; N];
-        for (at, signs) in self.values.chunks_exact(self.width).enumerate() {
-            let signs: &[f32; LANES] = signs[column..column + LANES].try_into().expect("width is a multiple of LANES");
-            for (sum, input) in sums.iter_mut().zip(&inputs) {
-                let value = input[at];
-                sum.iter_mut().zip(signs).for_each(|(sum, sign)| *sum += value * sign);
-            }
-        }
-        for (row, sum) in sums.iter().enumerate() {
-            out[(first + row) * self.width + column..][..LANES].copy_from_slice(sum);
-        }
+        let mut out = vec![0.0; tokens * self.width];
+        let signs = MatRef::new(&self.values, length, self.width);
+        path.gemm(MatRef::new(rows, tokens, length), signs, &mut MatMut::new(&mut out, tokens, self.width));
+        out
     }
 }
 

@@ -1,5 +1,6 @@
 //! Projected gradients of sequences at one checkpoint.
 
+use openledger_kernels::{MatMut, MatRef, Path};
 use openledger_primitives::B256;
 
 use super::policy::{InfluencePolicy, PolicyError};
@@ -117,21 +118,20 @@ impl Sketcher {
         let shape = self.sites[site];
         let block = self.rank * self.width;
         let (a, b) = sketch[2 * block * site..2 * block * (site + 1)].split_at_mut(block);
-        let mut projected = Vec::new();
-        self.signs[site][0].project(gradient.x, shape.d_in as usize, &mut projected);
-        self.outer(a, gradient.scale, gradient.db, &projected);
-        self.signs[site][1].project(gradient.d, shape.d_out as usize, &mut projected);
-        self.outer(b, gradient.scale, gradient.xa, &projected);
+        let [signs_in, signs_out] = &self.signs[site];
+        let path = Path::best();
+        let inputs = signs_in.project(path, gradient.x, shape.d_in as usize);
+        self.outer(path, a, gradient.scale, gradient.db, &inputs);
+        let outputs = signs_out.project(path, gradient.d, shape.d_out as usize);
+        self.outer(path, b, gradient.scale, gradient.xa, &outputs);
     }
 
-    /// `out += scale * left^T right`, summed over tokens in order before scaling.
-    fn outer(&self, out: &mut [f32], scale: f32, left: &[f32], right: &[f32]) {
+    /// `out += scale * left^T right`, summed over tokens in order with fused multiply-add before scaling.
+    fn outer(&self, path: Path, out: &mut [f32], scale: f32, left: &[f32], right: &[f32]) {
+        let tokens = left.len() / self.rank;
         let mut sums = vec![0.0f32; out.len()];
-        for (left, right) in left.chunks_exact(self.rank).zip(right.chunks_exact(self.width)) {
-            for (sums, &value) in sums.chunks_exact_mut(self.width).zip(left) {
-                sums.iter_mut().zip(right).for_each(|(sum, right)| *sum += value * right);
-            }
-        }
+        let (left, right) = (MatRef::new(left, tokens, self.rank), MatRef::new(right, tokens, self.width));
+        path.gemm_at(left, right, &mut MatMut::new(&mut sums, self.rank, self.width));
         out.iter_mut().zip(&sums).for_each(|(out, sum)| *out += scale * sum);
     }
 }
