@@ -25,35 +25,22 @@ fn main() {
     );
 }
 
-/// Seconds that `work` takes on average over a third of a second.
-fn average(mut work: impl FnMut()) -> f64 {
-    let (start, cpu, mut runs) = (Instant::now(), on_cpu(), 0.0);
-    while start.elapsed().as_secs_f64() < 0.33 {
+/// Seconds that `work` takes at best within half a second: on a shared machine the least disturbed run.
+fn best(mut work: impl FnMut()) -> f64 {
+    let (start, mut least) = (Instant::now(), f64::INFINITY);
+    while start.elapsed().as_secs_f64() < 0.5 {
+        let run = Instant::now();
         work();
-        runs += 1.0;
+        least = least.min(run.elapsed().as_secs_f64());
     }
-    match (cpu, on_cpu()) {
-        (Some(before), Some(after)) if one_thread() => (after - before) as f64 / 1e9 / runs,
-        _ => start.elapsed().as_secs_f64() / runs,
-    }
-}
-
-/// Whether one thread is measured; its own processor time then, which other programs disturb less, stands for the clock.
-fn one_thread() -> bool {
-    std::env::args().nth(1).is_some_and(|threads| threads == "1")
-}
-
-/// Nanoseconds that this thread has run, where the system tells.
-fn on_cpu() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    text.split(' ').next()?.parse().ok()
+    least
 }
 
 /// A product whose operands stay in the first-level cache: as many multiply-adds as the machine does.
 fn roof(cpu: &Cpu) -> f64 {
-    const REPEATS: usize = 400;
+    const REPEATS: usize = 40;
     let (m, n, k) = (12, 16, 240);
-    let seconds = average(|| {
+    let seconds = best(|| {
         cpu.pool().run(cpu.pool().threads(), |_| {
             let (a, b, mut c) = (Mat::zeros(m, k), Mat::zeros(k, n), Mat::zeros(m, n));
             for _ in 0..REPEATS {
@@ -74,9 +61,9 @@ fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
         let (mut x, mut y) = (Mat::zeros(rows, cols), Mat::zeros(rows, out));
         x.fill(0.5);
         cpu.quantise(x.view(), &mut q);
-        forward += average(|| cpu.q8_matmul(&q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]));
+        forward += best(|| cpu.q8_matmul(&q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]));
         y.fill(0.25);
-        backward += average(|| cpu.q8_backward(y.view(), &weights, &mut x.view_mut()));
+        backward += best(|| cpu.q8_backward(y.view(), &weights, &mut x.view_mut()));
         operations += 2.0 * (rows * out * cols) as f64 / 1e9;
     }
     (operations / forward, operations / backward)

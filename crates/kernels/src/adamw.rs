@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov and Hutter, 2019) in f32, element by element.
 
-use crate::Path;
+use crate::path::{Path, each_path};
 
 /// Settings of one step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -63,14 +63,32 @@ impl AdamWState {
         let rate = (f64::from(lr) / correction(beta1)) as f32;
         let inverse = (1.0 / correction(beta2)) as f32;
         let keep = 1.0 - lr * weight_decay;
-        let (m, v) = (&mut self.m[..n], &mut self.v[..n]);
-        path.run(|| {
-            for i in 0..n {
-                let g = grads[i];
-                m[i] = beta1.mul_add(m[i], (1.0 - beta1) * g);
-                v[i] = beta2.mul_add(v[i], (1.0 - beta2) * g * g);
-                params[i] = params[i] * keep - rate * m[i] / ((v[i] * inverse).sqrt() + eps);
-            }
-        });
+        let rates = Rates { beta1, beta2, eps, keep, rate, inverse };
+        path.adamw(rates, params, grads, &mut self.m, &mut self.v);
+    }
+}
+
+/// Factors of one step.
+#[derive(Clone, Copy)]
+struct Rates {
+    beta1: f32,
+    beta2: f32,
+    eps: f32,
+    keep: f32,
+    rate: f32,
+    inverse: f32,
+}
+
+each_path! {
+    fn adamw(rates: Rates, params: &mut [f32], grads: &[f32], m: &mut [f32], v: &mut [f32]) {
+        let Rates { beta1, beta2, eps, keep, rate, inverse } = rates;
+        let n = params.len();
+        let (grads, m, v) = (&grads[..n], &mut m[..n], &mut v[..n]);
+        for i in 0..n {
+            let g = grads[i];
+            m[i] = beta1.mul_add(m[i], (1.0 - beta1) * g);
+            v[i] = beta2.mul_add(v[i], (1.0 - beta2) * g * g);
+            params[i] = params[i] * keep - rate * m[i] / ((v[i] * inverse).sqrt() + eps);
+        }
     }
 }

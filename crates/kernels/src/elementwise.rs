@@ -1,40 +1,12 @@
 //! Norms, activations, softmax: one written order for every sum, one polynomial for every exponential.
 //!
-//! The functions are plain loops that the compiler vectorises; `Path::run` compiles the same loop once for each set
+//! The functions are plain loops that the compiler vectorises; `each_path` compiles the same loop once for each set
 //! of instructions. IEEE arithmetic and explicit fused multiply-adds make the bits the same.
 
-use crate::path::{Kind, Path};
+use crate::path::{Path, each_path};
 
 /// Independent partial sums of every reduction: element i goes to sum i mod 8.
 const LANES: usize = 8;
-
-impl Path {
-    /// Runs `body` compiled for this path.
-    #[inline(always)]
-    pub(crate) fn run<R>(self, body: impl FnOnce() -> R) -> R {
-        match self.0 {
-            Kind::Portable => body(),
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Path` of this kind exists only where these features were detected.
-            Kind::Avx2 => unsafe { with_avx2(body) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Kind::Avx512 => unsafe { with_avx512(body) },
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn with_avx2<R>(body: impl FnOnce() -> R) -> R {
-    body()
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw")]
-fn with_avx512<R>(body: impl FnOnce() -> R) -> R {
-    body()
-}
 
 /// `e^x` to within two units in the last place; 0 below -87.33, infinite above 88.72.
 ///
@@ -120,168 +92,170 @@ fn inverse_rms(x: &[f32], eps: f32) -> f32 {
     1.0 / (squares / x.len() as f32 + eps).sqrt()
 }
 
-impl Path {
+each_path! {
     /// `out = x / rms(x) * weight`, with `eps` added to the mean square.
-    pub fn rms_norm(self, x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+    pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
         let n = x.len();
         let (weight, out) = (&weight[..n], &mut out[..n]);
-        self.run(|| {
-            let scale = inverse_rms(x, eps);
-            for i in 0..n {
-                out[i] = x[i] * scale * weight[i];
-            }
-        });
+        let scale = inverse_rms(x, eps);
+        for i in 0..n {
+            out[i] = x[i] * scale * weight[i];
+        }
     }
+}
 
+each_path! {
     /// Adds to `dx` the gradient of [`rms_norm`](Self::rms_norm) given that of its output.
-    pub fn rms_norm_backward(self, x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]) {
+    pub fn rms_norm_backward(x: &[f32], weight: &[f32], eps: f32, dy: &[f32], dx: &mut [f32]) {
         let n = x.len();
         let (weight, dy, dx) = (&weight[..n], &dy[..n], &mut dx[..n]);
-        self.run(|| {
-            let scale = inverse_rms(x, eps);
-            let along = reduce(n, |i, sum| (dy[i] * weight[i]).mul_add(x[i], sum));
-            let pull = along * scale * scale / n as f32;
-            for i in 0..n {
-                dx[i] += scale * (dy[i] * weight[i] - pull * x[i]);
-            }
-        });
+        let scale = inverse_rms(x, eps);
+        let along = reduce(n, |i, sum| (dy[i] * weight[i]).mul_add(x[i], sum));
+        let pull = along * scale * scale / n as f32;
+        for i in 0..n {
+            dx[i] += scale * (dy[i] * weight[i] - pull * x[i]);
+        }
     }
+}
 
+each_path! {
     /// `out = silu(gate) * up`.
-    pub fn silu_mul(self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    pub fn silu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) {
         let n = gate.len();
         let (up, out) = (&up[..n], &mut out[..n]);
-        self.run(|| {
-            for i in 0..n {
-                out[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
-            }
-        });
+        for i in 0..n {
+            out[i] = gate[i] / (1.0 + exp(-gate[i])) * up[i];
+        }
     }
+}
 
+each_path! {
     /// Turns the gradient of [`silu_mul`](Self::silu_mul)'s output in `d_gate` into that of `gate`, and writes that of `up`.
-    pub fn silu_mul_backward(self, gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
+    pub fn silu_mul_backward(gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
         let n = gate.len();
         let (up, d_gate, d_up) = (&up[..n], &mut d_gate[..n], &mut d_up[..n]);
-        self.run(|| {
-            for i in 0..n {
-                let (g, d) = (gate[i], d_gate[i]);
-                let s = sigmoid(g);
-                d_up[i] = d * g * s;
-                d_gate[i] = d * up[i] * s * g.mul_add(1.0 - s, 1.0);
-            }
-        });
+        for i in 0..n {
+            let (g, d) = (gate[i], d_gate[i]);
+            let s = sigmoid(g);
+            d_up[i] = d * g * s;
+            d_gate[i] = d * up[i] * s * g.mul_add(1.0 - s, 1.0);
+        }
     }
+}
 
+each_path! {
     /// `out = gelu(gate) * up`, in GELU's hyperbolic-tangent form.
-    pub fn gelu_mul(self, gate: &[f32], up: &[f32], out: &mut [f32]) {
+    pub fn gelu_mul(gate: &[f32], up: &[f32], out: &mut [f32]) {
         let n = gate.len();
         let (up, out) = (&up[..n], &mut out[..n]);
-        self.run(|| {
-            for i in 0..n {
-                out[i] = gelu(gate[i]) * up[i];
-            }
-        });
+        for i in 0..n {
+            out[i] = gelu(gate[i]) * up[i];
+        }
     }
+}
 
+each_path! {
     /// As [`silu_mul_backward`](Self::silu_mul_backward), for GELU.
-    pub fn gelu_mul_backward(self, gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
+    pub fn gelu_mul_backward(gate: &[f32], up: &[f32], d_gate: &mut [f32], d_up: &mut [f32]) {
         let n = gate.len();
         let (up, d_gate, d_up) = (&up[..n], &mut d_gate[..n], &mut d_up[..n]);
-        self.run(|| {
-            for i in 0..n {
-                let d = d_gate[i];
-                d_up[i] = d * gelu(gate[i]);
-                d_gate[i] = d * up[i] * gelu_slope(gate[i]);
-            }
-        });
+        for i in 0..n {
+            let d = d_gate[i];
+            d_up[i] = d * gelu(gate[i]);
+            d_gate[i] = d * up[i] * gelu_slope(gate[i]);
+        }
     }
+}
 
+each_path! {
     /// `x = cap * tanh(x / cap)`.
-    pub fn softcap(self, x: &mut [f32], cap: f32) {
-        self.run(|| {
-            for value in x {
-                *value = cap * tanh(*value / cap);
-            }
-        });
+    pub fn softcap(x: &mut [f32], cap: f32) {
+        for value in x {
+            *value = cap * tanh(*value / cap);
+        }
     }
+}
 
+each_path! {
     /// Multiplies the gradient `d` of a soft-capped value `y` by the cap's slope `1 - (y / cap)^2`.
-    pub fn softcap_backward(self, y: &[f32], cap: f32, d: &mut [f32]) {
+    pub fn softcap_backward(y: &[f32], cap: f32, d: &mut [f32]) {
         let d = &mut d[..y.len()];
-        self.run(|| {
-            for i in 0..y.len() {
-                let t = y[i] / cap;
-                d[i] *= 1.0 - t * t;
-            }
-        });
+        for i in 0..y.len() {
+            let t = y[i] / cap;
+            d[i] *= 1.0 - t * t;
+        }
     }
+}
 
+each_path! {
     /// The largest element; negative infinity if there is none.
     #[must_use]
-    pub fn max(self, x: &[f32]) -> f32 {
+    pub fn max(x: &[f32]) -> f32 {
         let larger = |a: f32, b: f32| if a > b { a } else { b };
-        self.run(|| {
-            let mut lanes = [f32::NEG_INFINITY; LANES];
-            let (whole, rest) = x.split_at(x.len() - x.len() % LANES);
-            for part in whole.chunks_exact(LANES) {
-                for (lane, value) in lanes.iter_mut().zip(part) {
-                    *lane = larger(*value, *lane);
-                }
+        let mut lanes = [f32::NEG_INFINITY; LANES];
+        let (whole, rest) = x.split_at(x.len() - x.len() % LANES);
+        for part in whole.chunks_exact(LANES) {
+            for (lane, value) in lanes.iter_mut().zip(part) {
+                *lane = larger(*value, *lane);
             }
-            let top = lanes.into_iter().fold(f32::NEG_INFINITY, |a, b| larger(b, a));
-            rest.iter().fold(top, |a, b| larger(*b, a))
-        })
+        }
+        let top = lanes.into_iter().fold(f32::NEG_INFINITY, |a, b| larger(b, a));
+        rest.iter().fold(top, |a, b| larger(*b, a))
     }
+}
 
+each_path! {
     /// Replaces x by `e^(x - shift)` and returns the sum, in eight interleaved sums.
-    pub fn exp_sum(self, x: &mut [f32], shift: f32) -> f32 {
-        self.run(|| {
-            for value in x.iter_mut() {
-                *value = exp(*value - shift);
-            }
-            reduce(x.len(), |i, sum| sum + x[i])
-        })
+    pub fn exp_sum(x: &mut [f32], shift: f32) -> f32 {
+        for value in x.iter_mut() {
+            *value = exp(*value - shift);
+        }
+        reduce(x.len(), |i, sum| sum + x[i])
     }
+}
 
+each_path! {
     /// `sum of e^(x - shift)`, in eight interleaved sums.
     #[must_use]
-    pub fn sum_exp(self, x: &[f32], shift: f32) -> f32 {
-        self.run(|| reduce(x.len(), |i, sum| sum + exp(x[i] - shift)))
+    pub fn sum_exp(x: &[f32], shift: f32) -> f32 {
+        reduce(x.len(), |i, sum| sum + exp(x[i] - shift))
     }
+}
 
+each_path! {
     /// Inner product, in eight interleaved sums.
     #[must_use]
-    pub fn dot(self, x: &[f32], y: &[f32]) -> f32 {
+    pub fn dot(x: &[f32], y: &[f32]) -> f32 {
         let y = &y[..x.len()];
-        self.run(|| reduce(x.len(), |i, sum| x[i].mul_add(y[i], sum)))
+        reduce(x.len(), |i, sum| x[i].mul_add(y[i], sum))
     }
+}
 
+each_path! {
     /// `y += x`.
-    pub fn add(self, x: &[f32], y: &mut [f32]) {
+    pub fn add(x: &[f32], y: &mut [f32]) {
         let y = &mut y[..x.len()];
-        self.run(|| {
-            for i in 0..x.len() {
-                y[i] += x[i];
-            }
-        });
+        for i in 0..x.len() {
+            y[i] += x[i];
+        }
     }
+}
 
+each_path! {
     /// `x *= factor`.
-    pub fn scale(self, x: &mut [f32], factor: f32) {
-        self.run(|| {
-            for value in x {
-                *value *= factor;
-            }
-        });
+    pub fn scale(x: &mut [f32], factor: f32) {
+        for value in x {
+            *value *= factor;
+        }
     }
+}
 
+each_path! {
     /// `out = (e^(x - shift) * inv - [i = target]) * scale`: the gradient of a cross-entropy by its logits.
-    pub fn cross_entropy_gradient(self, x: &mut [f32], shift: f32, inv_sum: f32, target: usize, scale: f32) {
-        self.run(|| {
-            for value in x.iter_mut() {
-                *value = exp(*value - shift) * inv_sum * scale;
-            }
-        });
+    pub fn cross_entropy_gradient(x: &mut [f32], shift: f32, inv_sum: f32, target: usize, scale: f32) {
+        for value in x.iter_mut() {
+            *value = exp(*value - shift) * inv_sum * scale;
+        }
         x[target] -= scale;
     }
 }

@@ -52,3 +52,39 @@ impl Path {
         }
     }
 }
+
+/// A function of [`Path`] whose one body is compiled for each set of instructions.
+///
+/// A macro because nothing else makes the compiler inline the body into functions with other target features: a generic
+/// wrapper around a closure leaves the closure compiled for the plain target, with a call for every multiply-add.
+macro_rules! each_path {
+    ($(#[$attribute:meta])* $visible:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+        impl Path {
+            $(#[$attribute])*
+            $visible fn $name(self, $($arg: $kind),*) $(-> $out)? {
+                #[inline(always)]
+                fn body($($arg: $kind),*) $(-> $out)? $body
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $kind),*) $(-> $out)? {
+                    body($($arg),*)
+                }
+                #[cfg(target_arch = "x86_64")]
+                #[target_feature(enable = "avx2,fma,avx512f,avx512vl,avx512bw")]
+                fn avx512($($arg: $kind),*) $(-> $out)? {
+                    body($($arg),*)
+                }
+                match self.0 {
+                    $crate::path::Kind::Portable => body($($arg),*),
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: a `Path` of this kind exists only where these features were detected.
+                    $crate::path::Kind::Avx2 => unsafe { avx2($($arg),*) },
+                    #[cfg(target_arch = "x86_64")]
+                    // SAFETY: as above.
+                    $crate::path::Kind::Avx512 => unsafe { avx512($($arg),*) },
+                }
+            }
+        }
+    };
+}
+pub(crate) use each_path;

@@ -1,27 +1,41 @@
-//! AVX2: bytes widen to 16 bits, `vpmaddwd` multiplies pairs and adds them exactly in 32.
+//! AVX2: `vpmaddubsw` multiplies magnitudes of weights by activations that carry the weights' signs.
+//!
+//! Two such products add up to at most 2 * 127 * 127 = 32,258, which 16 bits hold exactly; `vpmaddwd` then adds pairs in 32.
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, QuantisedRows, TILE, TileBlock};
+use super::{BLOCK, Layout, QuantisedRows, TILE, TileBlock};
 
-/// Rows that share one pass over the weights: 12 integer accumulators, 2 weights, 1 activation, 1 product.
-pub(super) const ROWS: usize = 6;
+/// Rows that share one pass over the weights: 8 accumulators, 2 weights and their magnitudes, and what a product needs.
+pub(super) const ROWS: usize = 4;
 
-/// 16 outputs of `R` consecutive rows, from weights in pairs.
+/// 16 outputs of `R` consecutive rows, from signed weights.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
     let width = x.width();
     assert!(tile.len() == width && row + R <= x.rows() && acc.len() >= R, "tile of another shape");
-    let wide = x.wide[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
-    let scales = &x.scales[row * width..(row + R) * width];
-    for acc in &mut acc[..R] {
-        *acc = [0.0; TILE];
-    }
+    let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
+    let scales = x.scales[row * width..(row + R) * width].as_ptr();
+    let mut out = [[_mm256_setzero_ps(); 2]; R];
     for (b, block) in tile.iter().enumerate() {
-        // SAFETY: `wide` points at R rows of `width * BLOCK` integers and b < width.
-        let dots = unsafe { block_dots::<R>(block, wide.add(b * BLOCK), width * BLOCK) };
+        // SAFETY: `bytes` points at R rows of `width * BLOCK` integers and b < width.
+        let dots = unsafe { block_dots::<R>(block, bytes.add(b * BLOCK), width * BLOCK) };
+        // SAFETY: a block has 16 scales.
+        let by_weight = unsafe { [0, 8].map(|at| _mm256_loadu_ps(block.scales.as_ptr().add(at))) };
         for r in 0..R {
-            accumulate(&dots[r], &block.scales, scales[r * width + b], &mut acc[r]);
+            // SAFETY: `scales` points at R rows of `width` scales, r < R and b < width.
+            let by_row = unsafe { _mm256_broadcast_ss(&*scales.add(r * width + b)) };
+            for half in 0..2 {
+                let factor = _mm256_mul_ps(by_weight[half], by_row);
+                out[r][half] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[r][half]), factor, out[r][half]);
+            }
+        }
+    }
+    for (acc, out) in acc.iter_mut().zip(out) {
+        // SAFETY: `acc` has 16 elements.
+        unsafe {
+            _mm256_storeu_ps(acc.as_mut_ptr(), out[0]);
+            _mm256_storeu_ps(acc.as_mut_ptr().add(8), out[1]);
         }
     }
 }
@@ -29,76 +43,57 @@ pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, r
 /// Exact dot products of a block's 16 outputs with R activation blocks that lie `stride` apart.
 ///
 /// # Safety
-/// For every r < R, 32 integers must be readable from `a + r * stride`.
+/// For every r < R, 32 bytes must be readable from `a + r * stride`.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn block_dots<const R: usize>(block: &TileBlock, a: *const i16, stride: usize) -> [[__m256i; 2]; R] {
+unsafe fn block_dots<const R: usize>(block: &TileBlock, a: *const i8, stride: usize) -> [[__m256i; 2]; R] {
+    let ones = _mm256_set1_epi16(1);
     let mut dots = [[_mm256_setzero_si256(); 2]; R];
-    let q = block.q.as_ptr();
-    for pair in 0..BLOCK / 2 {
-        // SAFETY: pair < 16 and a block has 16 * 32 bytes.
-        let (low, high) = unsafe {
-            let at = q.add(pair * 2 * TILE).cast::<__m128i>();
-            (_mm256_cvtepi8_epi16(_mm_load_si128(at)), _mm256_cvtepi8_epi16(_mm_load_si128(at.add(1))))
+    for quad in 0..BLOCK / 4 {
+        // SAFETY: quad < 8 and a block has 8 * 64 bytes, aligned to 64.
+        let weights = unsafe {
+            let at = block.q.as_ptr().add(quad * 4 * TILE).cast::<__m256i>();
+            [_mm256_load_si256(at), _mm256_load_si256(at.add(1))]
         };
+        let sizes = weights.map(|weights| _mm256_abs_epi8(weights));
         for (r, dots) in dots.iter_mut().enumerate() {
-            // SAFETY: the caller vouches for 32 integers, of which these are two.
-            let pair = unsafe { a.add(r * stride + 2 * pair).cast::<i32>().read_unaligned() };
-            let pair = _mm256_set1_epi32(pair);
-            dots[0] = _mm256_add_epi32(dots[0], _mm256_madd_epi16(low, pair));
-            dots[1] = _mm256_add_epi32(dots[1], _mm256_madd_epi16(high, pair));
+            // SAFETY: the caller vouches for 32 bytes, of which these are four.
+            let four = unsafe { a.add(r * stride + 4 * quad).cast::<i32>().read_unaligned() };
+            let four = _mm256_set1_epi32(four);
+            for half in 0..2 {
+                let signed = _mm256_sign_epi8(four, weights[half]);
+                let pairs = _mm256_madd_epi16(_mm256_maddubs_epi16(sizes[half], signed), ones);
+                dots[half] = _mm256_add_epi32(dots[half], pairs);
+            }
         }
     }
     dots
 }
 
-#[inline]
+/// Weights of 16 outputs by 16 inputs (`half` of the block's) as f32.
 #[target_feature(enable = "avx2,fma")]
-fn accumulate(dots: &[__m256i; 2], weight_scales: &[f32; TILE], scale: f32, acc: &mut [f32; TILE]) {
-    let scale = _mm256_set1_ps(scale);
-    for (half, dots) in dots.iter().enumerate() {
-        // SAFETY: both arrays have 16 elements and half < 2.
-        unsafe {
-            let factor = _mm256_mul_ps(_mm256_loadu_ps(weight_scales.as_ptr().add(8 * half)), scale);
-            let at = acc.as_mut_ptr().add(8 * half);
-            _mm256_storeu_ps(at, _mm256_fmadd_ps(_mm256_cvtepi32_ps(*dots), factor, _mm256_loadu_ps(at)));
-        }
-    }
-}
-
-/// Weights of 16 outputs by 16 inputs (`half` of the block's) as f32, from weights in pairs.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn dequantise_half(block: &TileBlock, half: usize, out: &mut [[f32; TILE]; TILE]) {
-    for side in 0..2 {
-        // SAFETY: half and side are below 2: the last of eight loads, 32 bytes apart, ends within the 512 bytes.
-        let pairs: [__m128i; 8] = unsafe {
-            let at = block.q.as_ptr().add(half * 8 * 2 * TILE + side * TILE);
-            std::array::from_fn(|pair| _mm_load_si128(at.add(pair * 2 * TILE).cast()))
+pub(super) fn dequantise_half(block: &TileBlock, layout: Layout, half: usize, out: &mut [[f32; TILE]; TILE]) {
+    let mask = _mm_set1_epi8(layout.mask() as i8);
+    for four in 0..TILE / 4 {
+        // SAFETY: half < 2 and four < 4: the last of four loads, 64 bytes apart, ends within the 512 bytes.
+        let quads: [__m128i; 4] = unsafe {
+            let at = block.q.as_ptr().add(half * 4 * 4 * TILE + four * 16);
+            std::array::from_fn(|quad| _mm_load_si128(at.add(quad * 4 * TILE).cast()))
         };
-        for (i, row) in transpose(pairs).into_iter().enumerate() {
-            let output = side * 8 + i;
-            store_scaled(row, block.scales[output], &mut out[output]);
+        for (i, row) in transpose(quads).into_iter().enumerate() {
+            let output = four * 4 + i;
+            store_scaled(_mm_xor_si128(row, mask), block.scales[output], &mut out[output]);
         }
     }
 }
 
-/// Transposes an 8 x 8 matrix of 16-bit elements (here: pairs of bytes).
+/// Transposes a 4 x 4 matrix of 32-bit elements (here: four bytes each).
 #[inline]
 #[target_feature(enable = "avx2")]
-fn transpose(m: [__m128i; 8]) -> [__m128i; 8] {
-    let lo = |a, b| _mm_unpacklo_epi16(a, b);
-    let hi = |a, b| _mm_unpackhi_epi16(a, b);
-    let a = [lo(m[0], m[1]), hi(m[0], m[1]), lo(m[2], m[3]), hi(m[2], m[3])];
-    let b = [lo(m[4], m[5]), hi(m[4], m[5]), lo(m[6], m[7]), hi(m[6], m[7])];
-    let quads = |x: [__m128i; 4]| {
-        let (lo, hi) = (_mm_unpacklo_epi32(x[0], x[2]), _mm_unpackhi_epi32(x[0], x[2]));
-        [lo, hi, _mm_unpacklo_epi32(x[1], x[3]), _mm_unpackhi_epi32(x[1], x[3])]
-    };
-    let (a, b) = (quads(a), quads(b));
-    std::array::from_fn(|i| match i % 2 {
-        0 => _mm_unpacklo_epi64(a[i / 2], b[i / 2]),
-        _ => _mm_unpackhi_epi64(a[i / 2], b[i / 2]),
-    })
+fn transpose(m: [__m128i; 4]) -> [__m128i; 4] {
+    let (a, b) = (_mm_unpacklo_epi32(m[0], m[1]), _mm_unpacklo_epi32(m[2], m[3]));
+    let (c, d) = (_mm_unpackhi_epi32(m[0], m[1]), _mm_unpackhi_epi32(m[2], m[3]));
+    [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b), _mm_unpacklo_epi64(c, d), _mm_unpackhi_epi64(c, d)]
 }
 
 #[inline]

@@ -63,7 +63,7 @@ impl Cpu {
 
 /// Some tiles of a product, for all rows.
 fn multiply(path: Path, x: &QuantisedRows, weights: &Q8Matrix, out: &SharedMut<'_>, tiles: std::ops::Range<usize>) {
-    let group = (ROW_GROUP_BYTES / (x.width() * BLOCK * 2)).next_multiple_of(24);
+    let group = (ROW_GROUP_BYTES / (x.width() * BLOCK)).next_multiple_of(24);
     for first in (0..x.rows()).step_by(group) {
         for tile in tiles.clone() {
             let rows = first..x.rows().min(first + group);
@@ -109,10 +109,10 @@ fn some_rows(
     match (path.0, layout) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Path` of this kind exists only where its features were detected.
-        (Kind::Avx2 | Kind::Avx512, Layout::Pairs) => unsafe { avx2_rows(tile, x, rows, acc) },
+        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => unsafe { avx2_rows(tile, x, rows, acc) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        (Kind::Avx512, Layout::Quads) if !x.bytes.is_empty() => unsafe { avx512_rows(tile, x, rows, acc) },
+        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tile, x, rows, acc) },
         _ => {
             portable::tile_row(tile, layout, x, rows.start, &mut acc[0]);
             1
@@ -123,15 +123,18 @@ fn some_rows(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 fn avx2_rows(tile: &[TileBlock], x: &QuantisedRows, rows: std::ops::Range<usize>, acc: &mut [[f32; TILE]; 8]) -> usize {
-    match rows.len() {
+    // Five and six rows split evenly: a pass over the weights with one row costs nearly as much as one with three.
+    let count = match rows.len() {
+        5 | 6 => 3,
+        count => count.min(avx2::ROWS),
+    };
+    match count {
         1 => avx2::tile_rows::<1>(tile, x, rows.start, acc),
         2 => avx2::tile_rows::<2>(tile, x, rows.start, acc),
         3 => avx2::tile_rows::<3>(tile, x, rows.start, acc),
-        4 | 7 | 8 => avx2::tile_rows::<4>(tile, x, rows.start, acc),
-        5 => avx2::tile_rows::<5>(tile, x, rows.start, acc),
         _ => avx2::tile_rows::<{ avx2::ROWS }>(tile, x, rows.start, acc),
     }
-    if matches!(rows.len(), 7 | 8) { 4 } else { rows.len().min(avx2::ROWS) }
+    count
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -173,10 +176,10 @@ fn backward_half(path: Path, dy: MatRef<'_>, weights: &Q8Matrix, out: &SharedMut
 }
 
 fn dequantise_half(path: Path, block: &TileBlock, layout: Layout, half: usize, out: &mut [[f32; TILE]; TILE]) {
-    match (path.0, layout) {
+    match path.0 {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Path` of this kind exists only where its features were detected.
-        (Kind::Avx2 | Kind::Avx512, Layout::Pairs) => unsafe { avx2::dequantise_half(block, half, out) },
-        _ => path.run(|| portable::dequantise_half(block, layout, half, out)),
+        Kind::Avx2 | Kind::Avx512 => unsafe { avx2::dequantise_half(block, layout, half, out) },
+        Kind::Portable => portable::dequantise_half(block, layout, half, out),
     }
 }

@@ -14,7 +14,9 @@ mod rows;
 pub use matmul::Q8Product;
 pub use rows::QuantisedRows;
 
-use crate::path::{Kind, Path};
+#[cfg(target_arch = "x86_64")]
+use crate::path::Kind;
+use crate::path::{Path, each_path};
 
 /// Inputs that share a scale.
 pub const BLOCK: usize = 32;
@@ -25,29 +27,21 @@ pub const TILE: usize = 16;
 /// Blocks whose largest magnitude is below this are zero: its reciprocal must stay finite.
 const AMAX_MIN: f32 = 1e-30;
 
-/// How the 512 bytes of a block of a tile are ordered.
+/// How a byte of a block of a tile stands for a weight. The order is always `[k / 4][16 outputs][4]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// `[k / 2][16 outputs][2]`, signed: for multiply-add of pairs.
-    Pairs,
-    /// `[k / 4][16 outputs][4]`, offset by 128: for VNNI's unsigned times signed quadruples.
-    Quads,
+    /// As it is.
+    Signed,
+    /// Offset by 128: for VNNI, which multiplies unsigned by signed bytes.
+    Offset,
 }
 
 impl Layout {
     fn of(path: Path) -> Self {
         match path.0 {
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => Self::Quads,
-            _ => Self::Pairs,
-        }
-    }
-
-    #[inline(always)]
-    fn index(self, output: usize, input: usize) -> usize {
-        match self {
-            Self::Pairs => (input / 2) * (2 * TILE) + output * 2 + input % 2,
-            Self::Quads => (input / 4) * (4 * TILE) + output * 4 + input % 4,
+            Kind::Avx512 => Self::Offset,
+            _ => Self::Signed,
         }
     }
 
@@ -55,10 +49,16 @@ impl Layout {
     #[inline(always)]
     fn mask(self) -> u8 {
         match self {
-            Self::Pairs => 0,
-            Self::Quads => 0x80,
+            Self::Signed => 0,
+            Self::Offset => 0x80,
         }
     }
+}
+
+/// Where a weight is within its block.
+#[inline(always)]
+fn place(output: usize, input: usize) -> usize {
+    (input / 4) * (4 * TILE) + output * 4 + input % 4
 }
 
 /// 16 outputs by 32 inputs, with the 16 scales.
@@ -107,13 +107,7 @@ impl Q8Matrix {
         let width = cols.div_ceil(BLOCK);
         let empty = TileBlock { q: [layout.mask(); TILE * BLOCK], scales: [0.0; TILE] };
         let mut blocks = vec![empty; rows.div_ceil(TILE) * width];
-        path.run(|| {
-            for (row, values) in weights.chunks_exact(cols.max(1)).enumerate() {
-                for (block, values) in values.chunks(BLOCK).enumerate() {
-                    blocks[row / TILE * width + block].set(layout, row % TILE, values);
-                }
-            }
-        });
+        path.pack(weights, cols, layout, &mut blocks);
         Ok(Self { rows, cols, layout, blocks })
     }
 
@@ -161,15 +155,26 @@ impl Q8Matrix {
     }
 }
 
+each_path! {
+    fn pack(weights: &[f32], cols: usize, layout: Layout, blocks: &mut [TileBlock]) {
+        let width = cols.div_ceil(BLOCK);
+        for (row, values) in weights.chunks_exact(cols.max(1)).enumerate() {
+            for (block, values) in values.chunks(BLOCK).enumerate() {
+                blocks[row / TILE * width + block].set(layout, row % TILE, values);
+            }
+        }
+    }
+}
+
 impl TileBlock {
     #[inline(always)]
     fn set(&mut self, layout: Layout, output: usize, values: &[f32]) {
         let mut padded = [0.0; BLOCK];
         padded[..values.len()].copy_from_slice(values);
-        let mut q = [0i16; BLOCK];
+        let mut q = [0i8; BLOCK];
         self.scales[output] = quantise_block(&padded, &mut q);
         for (input, q) in q.into_iter().enumerate() {
-            self.q[layout.index(output, input)] = q as u8 ^ layout.mask();
+            self.q[place(output, input)] = q as u8 ^ layout.mask();
         }
     }
 
@@ -179,7 +184,7 @@ impl TileBlock {
 
     #[inline(always)]
     fn value(&self, layout: Layout, output: usize, input: usize) -> i8 {
-        (self.q[layout.index(output, input)] ^ layout.mask()) as i8
+        (self.q[place(output, input)] ^ layout.mask()) as i8
     }
 }
 
@@ -187,7 +192,7 @@ impl TileBlock {
 ///
 /// A block with an infinite element becomes zeros with scale NaN, so that the result shows it.
 #[inline(always)]
-fn quantise_block(x: &[f32; BLOCK], q: &mut [i16; BLOCK]) -> f32 {
+fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     let amax = x.iter().fold(0.0f32, |amax, x| if x.abs() > amax { x.abs() } else { amax });
     if amax == f32::INFINITY || x.iter().any(|x| x.is_nan()) {
@@ -203,7 +208,7 @@ fn quantise_block(x: &[f32; BLOCK], q: &mut [i16; BLOCK]) -> f32 {
         let v = x * inverse;
         let v = if v > -127.0 { v } else { -127.0 };
         let v = if v < 127.0 { v } else { 127.0 };
-        *q = ((v + ROUND).to_bits() as i32 - ROUND.to_bits() as i32) as i16;
+        *q = ((v + ROUND).to_bits() as i32 - ROUND.to_bits() as i32) as i8;
     }
     amax / 127.0
 }

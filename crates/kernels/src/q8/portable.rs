@@ -25,7 +25,7 @@ pub(super) fn dequantise_half(block: &TileBlock, layout: Layout, half: usize, ou
 }
 
 impl TileBlock {
-    fn dots(&self, layout: Layout, a: &[i16]) -> [i32; TILE] {
+    fn dots(&self, layout: Layout, a: &[i8]) -> [i32; TILE] {
         let mut dots = [0i32; TILE];
         for (input, a) in a.iter().enumerate() {
             for (output, dot) in dots.iter_mut().enumerate() {
