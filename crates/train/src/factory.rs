@@ -363,7 +363,19 @@ impl Shared {
             JobState::Cancelled => &[JobState::Queued, JobState::Paused, JobState::Failed],
             _ => &[JobState::Queued],
         };
-        Ok(self.change(id, from, to, wanted)?)
+        self.change(id, from, to, wanted)?;
+        if to == JobState::Cancelled {
+            self.forget(id)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what a cancelled job kept, its copy of the records above all.
+    pub(crate) fn forget(&self, id: JobId) -> Result<(), FactoryError> {
+        match fs::remove_dir_all(self.folder(id)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(setup("remove the job's folder")(error)),
+            _ => Ok(()),
+        }
     }
 
     fn wake(&self) {

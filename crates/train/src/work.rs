@@ -166,8 +166,7 @@ impl<'a> Work<'a> {
         match self.shared.control.signal() {
             Signal::Pause => Ok(JobState::Paused),
             Signal::Cancel => {
-                fs::remove_dir_all(&self.folder)
-                    .map_err(|e| format!("could not remove {}: {e}", self.folder.display()))?;
+                self.shared.forget(self.job.id).map_err(|e| chain(&e))?;
                 Ok(JobState::Cancelled)
             }
             Signal::Go | Signal::Finish | Signal::Shutdown => Ok(JobState::Queued),

@@ -4,7 +4,11 @@ use std::fs;
 
 use openledger_attribution::{attest::index_root, suffix::Answer};
 use openledger_engine::{Chunk, Exec, KvPool, Logits, LoraAdapter, format::peft};
-use openledger_train::{Artifact, ArtifactError, Manifest, ManifestError};
+use openledger_primitives::{B256, ModelId, Wei};
+use openledger_train::{
+    Artifact, ArtifactError, AttributionRef, CheckpointRef, DataReport, EngineVersion, MANIFEST_VERSION, Manifest,
+    ManifestError, Measured, Price, Score,
+};
 use tempfile::TempDir;
 
 use crate::support::{model, request, run_job};
@@ -87,7 +91,6 @@ fn a_part_that_was_changed_is_named() {
         format!("checkpoints/{step}/adapter_model.safetensors"),
         "influence.index".to_owned(),
         "suffix.index".to_owned(),
-        "manifest.json".to_owned(),
     ];
     for part in parts {
         let path = folder.join(&part);
@@ -99,7 +102,7 @@ fn a_part_that_was_changed_is_named() {
         let error = Artifact::load(&folder, &model()).map(|_| part.clone()).unwrap_err();
         let is_named = match &error {
             ArtifactError::Hash { part: named, .. } => part.contains("adapter") && named.contains("adapter"),
-            ArtifactError::Index { path, .. } | ArtifactError::Manifest { path, .. } => path.ends_with(&part),
+            ArtifactError::Index { path, .. } => path.ends_with(&part),
             other => panic!("{other:?}"),
         };
         assert!(is_named, "{part}: {error:?}");
@@ -119,8 +122,56 @@ fn a_manifest_in_other_bytes_is_refused() {
     let spaced = [&bytes[..1], b" ", &bytes[1..]].concat();
     assert!(matches!(Manifest::from_bytes(&spaced), Err(ManifestError::NotCanonical)));
     let text = String::from_utf8(bytes).unwrap();
-    let newer = text.replace(r#""version":1}"#, r#""version":2}"#);
+    let newer = text.replace(r#""version":1,"#, r#""version":2,"#);
     assert_ne!(text, newer);
     assert!(matches!(Manifest::from_bytes(newer.as_bytes()), Err(ManifestError::Version { found: 2 })));
     assert!(matches!(Manifest::from_bytes(b"{}"), Err(ManifestError::Malformed(_))));
+}
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/manifest-v1.json");
+
+/// A manifest whose every number is fixed here.
+fn manifest() -> Manifest {
+    let mut recipe = crate::support::recipe(&model());
+    recipe.base_model = B256::repeat_byte(0xb0);
+    (recipe.seed, recipe.system_prompt) = (u64::MAX, Some("Be brief.".into()));
+    let mut policy = recipe.attribution.policy.clone();
+    policy.influence.checkpoints = vec![1, 3];
+    let score = |loss, exact| Score { records: 10, loss, answers: 10, exact };
+    Manifest {
+        version: MANIFEST_VERSION,
+        name: "toy".into(),
+        base_model: recipe.base_model,
+        lora: recipe.lora.clone(),
+        snapshots: recipe.snapshots.clone(),
+        steps: 6,
+        engine: EngineVersion {
+            name: "openledger-engine".into(),
+            version: "0.1.0".into(),
+            arithmetic: "q8-32/f32-fma".into(),
+        },
+        weights_hash: B256::repeat_byte(0x11),
+        data: DataReport { used: 9, truncated: 1, refused: 2, tokens: 900, targets: 90 },
+        evaluation: Measured { base: Some(score(2.5, 0)), tuned: Some(score(0.125, 8)) },
+        parents: vec![ModelId(B256::repeat_byte(0x22))],
+        price: Price { input_wei: Wei(10), output_wei: Wei(20) },
+        attribution: AttributionRef {
+            policy,
+            checkpoints: vec![CheckpointRef { step: 1, weights_hash: B256::repeat_byte(0x33) }],
+            influence_root: B256::repeat_byte(0x44),
+            suffix_root: B256::repeat_byte(0x55),
+            index_root: B256::repeat_byte(0x66),
+        },
+        recipe,
+    }
+}
+
+#[test]
+fn the_manifest_format_is_that_of_the_golden_file() {
+    if std::env::var_os("OPENLEDGER_BLESS").is_some() {
+        fs::write(GOLDEN, manifest().to_bytes()).unwrap();
+    }
+    let golden = fs::read(GOLDEN).unwrap();
+    assert_eq!(String::from_utf8_lossy(&manifest().to_bytes()), String::from_utf8_lossy(&golden));
+    assert_eq!(Manifest::from_bytes(&golden).unwrap(), manifest());
 }
