@@ -40,7 +40,8 @@ pub struct FactoryConfig {
     pub checkpoint_every_s: u64,
     /// Steps after which a checkpoint is written, whatever the time; 0 for time alone.
     pub checkpoint_every_steps: u64,
-    /// Bytes of disk that stay free: a run that would need them does not start, one that runs is paused.
+    /// Bytes of disk that stay free: a run that would need them is not taken, and one that comes to need
+    /// them fails, to be resumed when there is room.
     pub disk_reserve_bytes: u64,
 }
 

@@ -313,7 +313,7 @@ impl<'a> Work<'a> {
     fn measure_during(&self, run: &mut Run, encoded: &Encoded) -> Result<(), WorkError> {
         let every = u64::from(self.job.recipe.evaluation.every_steps);
         let step = run.step_count();
-        if every == 0 || encoded.held_out.is_empty() || step % every != 0 || run.is_done() {
+        if every == 0 || encoded.held_out.is_empty() || !step.is_multiple_of(every) || run.is_done() {
             return Ok(());
         }
         let adapter = run.adapter().clone();

@@ -72,7 +72,7 @@ fn request(n: usize, adapters: usize) -> Request {
     request.adapter = (turn < adapters).then(|| id(&format!("lora-{turn}")));
     request.tenant = format!("tenant-{}", n % 3);
     request.seed = n as u64;
-    request.ignore_eos = n % 4 == 0;
+    request.ignore_eos = n.is_multiple_of(4);
     if n % 2 == 1 {
         request.sampling = Sampling { temperature: 0.9, top_p: 0.95, top_k: 20 };
     }

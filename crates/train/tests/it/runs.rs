@@ -77,7 +77,8 @@ fn another_seed_gives_another_adapter() {
     let mut one = run(&model, &recipe, 8, 1);
     recipe.seed = 1;
     let mut two = run(&model, &recipe, 8, 1);
-    (finish(&mut one), finish(&mut two));
+    finish(&mut one);
+    finish(&mut two);
     assert_ne!(one.adapter().hash(), two.adapter().hash());
 }
 
