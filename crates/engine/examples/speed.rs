@@ -8,9 +8,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use openledger_engine::{
-    AdamW, AdamWState, Chunk, Exec, KernelPath, KvPool, Logits, LoraAdapter, LoraConfig, LoraGrad, Model, SeqKv,
-    TrainSequence, sample,
+    AdamW, AdamWState, Chunk, Exec, KernelPath, KvPool, Logits, LoraAdapter, LoraConfig, LoraGrad, MatRef, Model,
+    SeqKv, TrainSequence, sample,
 };
+
+use openledger_kernels::MatMut;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
@@ -34,15 +36,18 @@ fn main() -> Outcome<()> {
     let eight = adapters(&model, SLOTS)?;
     let eight = decode(&model, &mut exec, &eight.iter().map(Some).collect::<Vec<_>>())?;
     let base = decode(&model, &mut exec, &[None; SLOTS])?;
-    let (train, backward) = train(&model, &mut exec)?;
+    let training = train(&model, &mut exec)?;
     println!(
-        "{{\"path\":\"{}\",\"threads\":{threads},\"open_s\":{open_s:.2},\"prefill_tok_s\":{:.0},\"decode_1_tok_s\":{:.1},\"decode_1_lora_tok_s\":{:.1},\"decode_8_base_tok_s\":{:.1},\"decode_8_adapters_tok_s\":{:.1},\"train_tok_s\":{train:.1},\"gradient_tok_s\":{backward:.1}}}",
+        "{{\"path\":\"{}\",\"threads\":{threads},\"open_s\":{open_s:.2},\"prefill_tok_s\":{:.0},\"decode_1_tok_s\":{:.1},\"decode_1_lora_tok_s\":{:.1},\"decode_8_base_tok_s\":{:.1},\"decode_8_adapters_tok_s\":{:.1},\"train_tok_s\":{:.1},\"train_tok_cpu_s\":{:.1},\"fma_gflops_cpu\":{:.1}}}",
         exec.path().name(),
         one.0,
         one.1,
         lora.1,
         base.1,
         eight.1,
+        training.per_second,
+        training.per_cpu_second,
+        training.fma_gflops,
     );
     Ok(())
 }
@@ -85,16 +90,25 @@ fn decode(model: &Model, exec: &mut Exec, adapters: &[Option<&LoraAdapter>]) -> 
     Ok((rows * PROMPT as f64 / times[0], rows * decode.len() as f64 / decode.iter().sum::<f64>()))
 }
 
-/// Tokens a second of whole training steps, and of gradients alone.
-fn train(model: &Model, exec: &mut Exec) -> Outcome<(f64, f64)> {
+/// Speeds of whole training steps.
+struct Training {
+    /// Tokens a second.
+    per_second: f64,
+    /// Tokens a second of processor time, all threads together: what a busy machine leaves comparable.
+    per_cpu_second: f64,
+    /// Multiply-adds in the first-level cache, between the steps, in GFLOP a second of processor time.
+    fma_gflops: f64,
+}
+
+fn train(model: &Model, exec: &mut Exec) -> Outcome<Training> {
     const STEPS: usize = 4;
     let mut adapter = adapters(model, 1)?.remove(0);
     let mut state = AdamWState::new(adapter.params().len());
     let sequences = (0..SLOTS).map(|seed| tokens(seed, TRAIN_TOKENS)).collect::<Vec<_>>();
     let targets = sequences.iter().map(|tokens| targets(tokens)).collect::<Vec<_>>();
-    let (mut steps, mut gradients) = (0.0, 0.0);
+    let (mut seconds, mut cpu, mut roof) = (0.0, 0.0, Vec::new());
     for step in 0..=STEPS {
-        let start = Instant::now();
+        let (start, cpu_start) = (Instant::now(), cpu_seconds());
         let mut grad = LoraGrad::new(&adapter);
         let batch = sequences.iter().zip(&targets).map(|(tokens, targets)| TrainSequence {
             tokens,
@@ -102,15 +116,37 @@ fn train(model: &Model, exec: &mut Exec) -> Outcome<(f64, f64)> {
             scale: 1.0 / 64.0,
         });
         model.backward(exec, &adapter, &batch.collect::<Vec<_>>(), &mut grad)?;
-        let gradient = start.elapsed().as_secs_f64();
         state.step(KernelPath::best(), &AdamW::default(), adapter.params_mut(), grad.values());
         if step > 0 {
-            steps += start.elapsed().as_secs_f64();
-            gradients += gradient;
+            seconds += start.elapsed().as_secs_f64();
+            cpu += cpu_seconds() - cpu_start;
+            roof.push(fma_gflops());
         }
     }
     let tokens = (STEPS * SLOTS * TRAIN_TOKENS) as f64;
-    Ok((tokens / steps, tokens / gradients))
+    let fma_gflops = roof.iter().sum::<f64>() / roof.len() as f64;
+    Ok(Training { per_second: tokens / seconds, per_cpu_second: tokens / cpu, fma_gflops })
+}
+
+/// Processor time of this process, to a hundredth of a second; zero where the system does not tell.
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = text.rsplit(')').next().unwrap_or_default().split(' ').collect::<Vec<_>>();
+    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(12) + ticks(13)) / 100.0
+}
+
+fn fma_gflops() -> f64 {
+    let (m, n, k) = (12, 16, 240);
+    let (a, b, mut c) = (vec![0.5; m * k], vec![0.5; k * n], vec![0.0; m * n]);
+    let (start, mut products) = (cpu_seconds(), 0.0);
+    while cpu_seconds() - start < 0.2 {
+        for _ in 0..1000 {
+            KernelPath::best().gemm(MatRef::new(&a, m, k), MatRef::new(&b, k, n), &mut MatMut::new(&mut c, m, n));
+        }
+        products += 1000.0;
+    }
+    2.0 * (m * n * k) as f64 * products / (cpu_seconds() - start) / 1e9
 }
 
 fn targets(tokens: &[u32]) -> Vec<Option<u32>> {

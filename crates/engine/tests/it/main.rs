@@ -2,5 +2,7 @@
 
 mod backward;
 mod decoder;
+mod files;
 mod forward;
+mod golden;
 mod state;
