@@ -95,6 +95,15 @@ pub enum ChainError {
     },
 }
 
+impl ChainError {
+    /// True when the contract refused with the error of this name.
+    #[must_use]
+    pub fn is_revert(&self, name: &str) -> bool {
+        let Self::Reverted { reason } = self else { return false };
+        reason.strip_prefix(name).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric()))
+    }
+}
+
 /// A transaction in a block.
 #[derive(Clone, Debug)]
 pub struct SentTransaction {

@@ -231,19 +231,23 @@ impl Models {
     /// # Errors
     /// [`ChainError`].
     pub async fn register_base(&self, base: B256, name: &str) -> Result<Option<SentTransaction>, ChainError> {
-        if self.base(base).await?.registeredAt != 0 {
+        if self.base(base).await?.is_some() {
             return Ok(None);
         }
         let call = IModelRegistry::registerBaseCall { baseModel: base, name: name.to_owned() };
         self.client.send(MODEL_REGISTRY, &call).await.map(Some)
     }
 
-    /// A base model; all zero when it is not registered.
+    /// A base model; `None` when it is not registered.
     ///
     /// # Errors
     /// [`ChainError`].
-    pub async fn base(&self, base: B256) -> Result<BaseModel, ChainError> {
-        self.client.call(MODEL_REGISTRY, &IModelRegistry::getBaseCall { baseModel: base }).await
+    pub async fn base(&self, base: B256) -> Result<Option<BaseModel>, ChainError> {
+        match self.client.call(MODEL_REGISTRY, &IModelRegistry::getBaseCall { baseModel: base }).await {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.is_revert("ModelRegistry_UnknownBase") => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Publishes a model built by the client's account.

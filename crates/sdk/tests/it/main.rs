@@ -1,0 +1,9 @@
+//! Tests of the SDK, through its public API, against a chain in this process.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod chains;
+mod devnet;
+mod payments;
+mod settlements;
+mod till_server;
