@@ -169,7 +169,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/receipts/{hash}", get(receipts::show))
         .route("/v1/epochs", get(receipts::epochs))
         .route("/v1/accounts/{address}/claim", get(receipts::claim))
-        .route("/v1/accounts/{address}/statement", get(receipts::statement))
+        .route("/v1/statements/{address}", get(receipts::statement))
         .route("/v1/status", get(status::show))
         .route("/health", get(status::health))
         .route("/metrics", get(status::metrics))

@@ -1,0 +1,73 @@
+//! `openledger up`: a node that stays until it is told to stop.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use openledger_primitives::Wei;
+
+use crate::accounts;
+use crate::args::UpOptions;
+use crate::config::Config;
+use crate::node::Node;
+use crate::output::line;
+
+/// Runs `up`.
+pub(crate) async fn run(options: UpOptions) -> Result<()> {
+    let config = configure(&options)?;
+    let model = model_path(config.model.as_deref(), &options.data_dir).await?;
+    let node = Node::start(&options.data_dir, &config, &model).await?;
+    announce(&node, &options.data_dir)?;
+    wait_for_stop().await?;
+    line("stopping ...");
+    node.shutdown().await;
+    line("stopped; everything acknowledged is on disk");
+    Ok(())
+}
+
+/// Flag or environment, else the file, else the default.
+fn configure(options: &UpOptions) -> Result<Config> {
+    let mut config = Config::load(&options.data_dir)?;
+    config.rpc_listen = options.rpc_listen.unwrap_or(config.rpc_listen);
+    config.http_listen = options.http_listen.unwrap_or(config.http_listen);
+    config.block_time_s = options.block_time_s.unwrap_or(config.block_time_s);
+    config.model = options.model.clone().or(config.model);
+    Ok(config)
+}
+
+/// The model named, or the default one, pulled into the data directory.
+pub(crate) async fn model_path(named: Option<&Path>, data_dir: &Path) -> Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_owned()),
+        None => super::model::pull_default(&data_dir.join("models")).await,
+    }
+}
+
+fn announce(node: &Node, data_dir: &Path) -> Result<()> {
+    line("OpenLedger is up. Ctrl-C stops it.");
+    line("");
+    line(format_args!("  chain RPC   {}   (chain id {})", node.rpc_url(), crate::config::DEV_CHAIN_ID));
+    line(format_args!("  gateway     {}   (OpenAI-compatible: {}/v1)", node.gateway_url(), node.gateway_url()));
+    line(format_args!("  data        {}", data_dir.display()));
+    line("");
+    line(format_args!("  development accounts, from the mnemonic \"{}\":", accounts::MNEMONIC));
+    for index in 0..accounts::FUNDED {
+        let account = accounts::development(index)?;
+        let key = alloy_primitives::hex::encode_prefixed(account.to_bytes());
+        let funds = Wei::from_open(crate::node::DEV_FUNDS_OPEN).format_open();
+        line(format_args!(
+            "  {index}  {}  {key}  {funds} OPEN at genesis  {}",
+            account.address(),
+            accounts::purpose(index)
+        ));
+    }
+    Ok(())
+}
+
+async fn wait_for_stop() -> Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+        .context("could not listen for SIGTERM")?;
+    tokio::select! {
+        pressed = tokio::signal::ctrl_c() => pressed.context("could not listen for Ctrl-C"),
+        _ = terminate.recv() => Ok(()),
+    }
+}

@@ -1,0 +1,68 @@
+//! Configuration of a node: flag > environment > file > default; unknown keys fail.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use openledger_serve::ServeConfig;
+use serde::{Deserialize, Serialize};
+
+/// Name of the configuration file inside a data directory.
+pub(crate) const FILE_NAME: &str = "openledger.toml";
+/// Chain id of a development network.
+pub(crate) const DEV_CHAIN_ID: u64 = 161_201;
+
+/// Everything a node can be told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where Ethereum JSON-RPC listens.
+    pub(crate) rpc_listen: SocketAddr,
+    /// Where the OpenAI-compatible API and the app API listen.
+    pub(crate) http_listen: SocketAddr,
+    /// Seconds between blocks; 0 makes a block as soon as there is a transaction.
+    pub(crate) block_time_s: u64,
+    /// The base model: a GGUF file or a folder with safetensors. Without it the default model is pulled.
+    pub(crate) model: Option<PathBuf>,
+    /// Seconds after which an epoch with receipts is closed and posted.
+    pub(crate) epoch_seconds: u64,
+    /// Receipts after which an epoch is closed at once.
+    pub(crate) epoch_receipts_max: u64,
+    /// Seconds in which a posted epoch can be challenged.
+    pub(crate) challenge_window_s: u64,
+    /// The model server.
+    pub(crate) serve: ServeConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            rpc_listen: local(8545),
+            http_listen: local(8080),
+            block_time_s: 2,
+            model: None,
+            epoch_seconds: 60,
+            epoch_receipts_max: 10_000,
+            challenge_window_s: 60,
+            serve: ServeConfig::default(),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration file of `data_dir`, or the defaults where there is none.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no TOML or has a key that does not exist.
+    pub(crate) fn load(data_dir: &Path) -> Result<Self> {
+        let path = data_dir.join(FILE_NAME);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
+        }
+    }
+}
