@@ -39,7 +39,7 @@ fn decode_utf16<'a>(
 ) -> Result<Box<dyn BufRead + 'a>, IngestError> {
     let mut bytes = head.to_vec();
     source.read_to_end(&mut bytes).map_err(|source| IngestError::Io { source })?;
-    if bytes.len() % 2 != 0 {
+    if !bytes.len().is_multiple_of(2) {
         return Err(IngestError::Encoding { reason: "UTF-16 with half a code unit at its end".to_owned() });
     }
     let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));

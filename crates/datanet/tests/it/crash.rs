@@ -76,7 +76,7 @@ fn upload_and_accept(dir: &Path) {
         let at = upload.received_bytes as usize;
         let part = &file[at..(at + PART_BYTES).min(file.len())];
         upload = datanets.append_upload(upload.id, at as u64, part).unwrap();
-        writeln!(std::io::stdout(), "{ACKNOWLEDGED_PREFIX}{}", upload.received_bytes).unwrap();
+        acknowledge(format_args!("{ACKNOWLEDGED_PREFIX}{}", upload.received_bytes));
     }
     datanets.finish_upload(upload.id).unwrap();
     let (batch, _) = datanets.prepare_upload(upload.id, Format::Jsonl, None).unwrap();
@@ -85,5 +85,11 @@ fn upload_and_accept(dir: &Path) {
     datanets.accept(batch.commitment()).unwrap();
     let statement = datanets.statement(batch.records()[0].hash()).unwrap();
     assert_eq!((statement.status, statement.contributor), (RecordStatus::Accepted, signer(1).address()));
-    writeln!(std::io::stdout(), "{DONE}").unwrap();
+    acknowledge(format_args!("{DONE}"));
+}
+
+/// Past the test harness's capture, at once.
+fn acknowledge(line: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").unwrap();
 }

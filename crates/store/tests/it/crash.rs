@@ -38,7 +38,7 @@ fn write_forever(dir: &Path) {
         let hash = store.blobs().put(&body).unwrap();
         let text = hash.0.to_string();
         store.with_tx(|tx| tx.execute("INSERT INTO lines VALUES (?1, ?2)", params![number as i64, text])).unwrap();
-        writeln!(std::io::stdout(), "{ACKNOWLEDGED_PREFIX}{number} {text}").unwrap();
+        acknowledge(format_args!("{ACKNOWLEDGED_PREFIX}{number} {text}"));
     }
 }
 
@@ -94,4 +94,10 @@ fn check(dir: &Path, acknowledged: &BTreeMap<u64, BlobHash>) {
     for (number, hash) in stored {
         assert!(store.blobs().get(hash).unwrap().is_some(), "line {number} has lost its blob");
     }
+}
+
+/// Past the test harness's capture, at once.
+fn acknowledge(line: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{line}").unwrap();
 }
