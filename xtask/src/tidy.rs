@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::{licences, process};
+use crate::{generate, licences, process};
 
 /// Longest source file, in lines.
 const FILE_LINES_MAX: usize = 800;
@@ -57,6 +57,7 @@ pub fn run() -> Result<()> {
     }
     faults.extend(crate_faults()?);
     faults.extend(licences::faults()?);
+    faults.extend(generate::formats_drift()?);
     for fault in &faults {
         eprintln!("tidy: {fault}");
     }
