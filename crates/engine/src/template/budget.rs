@@ -45,6 +45,14 @@ impl Budget {
         self.work(shallow_bytes(value))
     }
 
+    /// As [`shallow`](Self::shallow), with each character of a string an element of its own.
+    pub(super) fn elements(&self, value: &Value) -> Result<(), Error> {
+        match value.as_str() {
+            Some(text) => self.work(1 + text.len() as u64 * ELEMENT_BYTES),
+            None => self.shallow(value),
+        }
+    }
+
     /// Charges for everything inside a value, which must not be nested too deeply.
     pub(super) fn deep(&self, value: &Value) -> Result<(), Error> {
         self.walk(value, 0)

@@ -13,6 +13,8 @@ use super::json;
 pub(super) const CHARGE_SHALLOW: &str = "__charge_shallow";
 /// Charges operands for everything inside them.
 pub(super) const CHARGE_DEEP: &str = "__charge_deep";
+/// Charges operands that are taken apart into elements.
+pub(super) const CHARGE_ELEMENTS: &str = "__charge_elements";
 /// Charges operands that are about to be put into another value.
 pub(super) const CHARGE_STORE: &str = "__charge_store";
 /// Charges a value that is about to be assigned to a namespace's attribute.
@@ -22,7 +24,7 @@ pub(super) const CHARGE_REPEAT: &str = "__charge_repeat";
 
 /// Whether a filter looks inside the elements of what it is given.
 pub(super) fn handles_all(name: &str) -> bool {
-    const NAMES: [&str; 13] = [
+    const NAMES: [&str; 12] = [
         "join",
         "string",
         "tojson",
@@ -33,7 +35,6 @@ pub(super) fn handles_all(name: &str) -> bool {
         "selectattr",
         "reject",
         "rejectattr",
-        "list",
         "min",
         "max",
     ];
@@ -56,8 +57,12 @@ pub(super) fn install(environment: &mut Environment<'static>, budget: &Arc<Budge
 }
 
 fn install_charges(environment: &mut Environment<'static>, budget: &Arc<Budget>) {
-    let charges: [(&'static str, fn(&Budget, &Value) -> Result<(), Error>); 3] =
-        [(CHARGE_SHALLOW, Budget::shallow), (CHARGE_DEEP, Budget::deep), (CHARGE_STORE, Budget::storable)];
+    let charges: [(&'static str, fn(&Budget, &Value) -> Result<(), Error>); 4] = [
+        (CHARGE_SHALLOW, Budget::shallow),
+        (CHARGE_DEEP, Budget::deep),
+        (CHARGE_ELEMENTS, Budget::elements),
+        (CHARGE_STORE, Budget::storable),
+    ];
     for (name, charge) in charges {
         let budget = budget.clone();
         environment.add_filter(name, move |Rest(operands): Rest<Value>| {

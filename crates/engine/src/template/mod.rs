@@ -28,7 +28,7 @@ pub const MESSAGES_MAX: usize = 4096;
 /// Most interpreter steps of one rendering.
 pub const STEPS_MAX: u64 = 400_000;
 /// Most bytes that the operations of one rendering may handle together.
-pub const WORK_BYTES_MAX: u64 = 16 << 20;
+pub const WORK_BYTES_MAX: u64 = 8 << 20;
 
 /// The roles that a message may have. Templates write roles between the delimiters of control
 /// tokens, so an arbitrary one could spell a token.

@@ -111,7 +111,7 @@ fn expand<'s>(instruction: &Instruction<'s>) -> Result<Vec<Instruction<'s>>, Tem
 
 fn charge(instruction: &Instruction<'_>) -> Result<Charge, TemplateError> {
     use Instruction as I;
-    use filters::{CHARGE_ASSIGN, CHARGE_DEEP, CHARGE_REPEAT, CHARGE_SHALLOW, CHARGE_STORE};
+    use filters::{CHARGE_ASSIGN, CHARGE_DEEP, CHARGE_ELEMENTS, CHARGE_REPEAT, CHARGE_SHALLOW, CHARGE_STORE};
     let unsupported = |construct| Err(TemplateError::Unsupported { construct });
     Ok(match instruction {
         I::Slice => Charge::Before(CHARGE_SHALLOW, 4),
@@ -119,11 +119,13 @@ fn charge(instruction: &Instruction<'_>) -> Result<Charge, TemplateError> {
         I::Mul => Charge::Before(CHARGE_REPEAT, 2),
         I::StringConcat | I::Eq | I::Ne | I::Gt | I::Gte | I::Lt | I::Lte | I::In => Charge::Before(CHARGE_DEEP, 2),
         I::CompareAndPreserve(_) => return unsupported("a chain of comparisons"),
-        I::UnpackList(_) | I::PushLoop(_) => Charge::Before(CHARGE_SHALLOW, 1),
+        I::UnpackList(_) | I::PushLoop(_) => Charge::Before(CHARGE_ELEMENTS, 1),
         I::SetAttr(_) => Charge::Before(CHARGE_ASSIGN, 2),
         I::BuildList(Some(count)) => Charge::Before(CHARGE_STORE, *count),
         I::BuildMap(pairs) => Charge::Before(CHARGE_STORE, 2 * pairs),
         I::BuildKwargs(pairs) => Charge::Before(CHARGE_SHALLOW, 2 * pairs),
+        I::ApplyFilter("list" | "reverse" | "last", Some(count), _)
+        | I::CallMethod("split" | "splitlines", Some(count)) => Charge::Before(CHARGE_ELEMENTS, usize::from(*count)),
         I::ApplyFilter(name, Some(count), _) if filters::handles_all(name) => {
             Charge::Before(CHARGE_DEEP, usize::from(*count))
         }
@@ -140,13 +142,13 @@ fn charge(instruction: &Instruction<'_>) -> Result<Charge, TemplateError> {
         | I::CallMethod(_, None)
         | I::CallFunction(_, None)
         | I::CallObject(None)
-        | I::BuildList(None)
         | I::MergeKwargs(_)
         | I::UnpackLists(_) => return unsupported("an unpacked argument list"),
         I::CallBlock(_) | I::LoadBlocks | I::Include(_) | I::ExportLocals | I::FastSuper => {
             return unsupported("another template");
         }
         I::PushAutoEscape | I::PopAutoEscape => return unsupported("autoescape"),
+        // A list of no stated length is what a loop with a condition goes over: its elements exist already.
         _ => Charge::None,
     })
 }
