@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use openledger_primitives::{Address, DatanetId, ReceiptHash};
+use openledger_train::JobId;
 
 /// An AI ledger: pooled data, fine-tuned models, paid answers, and proof of whose data shaped them.
 #[derive(Debug, Parser)]
@@ -183,44 +184,77 @@ pub(crate) struct ContributeOptions {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TrainCommand {
+    /// Print a recipe on the newest snapshot of each Datanet, to be edited and started.
+    Recipe(RecipeOptions),
     /// Start a job from a recipe file (JSON) and follow it.
-    Start {
-        /// The recipe.
-        recipe: PathBuf,
-        /// Return at once instead of following.
-        #[arg(long)]
-        detach: bool,
-        /// Show the estimate of time and memory, start nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Start(TrainStartOptions),
     /// Show a job, or all of them.
     Status {
         /// Which job.
-        id: Option<String>,
+        id: Option<JobId>,
     },
     /// Stop a job.
     Cancel {
         /// Which job.
-        id: String,
+        id: JobId,
     },
     /// Publish a finished job's adapter on chain and serve it.
     Publish {
         /// Which job.
-        id: String,
+        id: JobId,
         /// Name to serve it under.
         #[arg(long)]
         name: String,
-        /// OPEN for a prompt token.
-        #[arg(long, default_value = "0.00001")]
-        price_in: String,
-        /// OPEN for an answer token.
-        #[arg(long, default_value = "0.00005")]
-        price_out: String,
         /// Show what would be sent, send nothing.
         #[arg(long)]
         dry_run: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecipeOptions {
+    /// The model's name.
+    pub(crate) name: String,
+    /// Which Datanets; several times for several.
+    #[arg(long, required = true, value_name = "ID")]
+    pub(crate) datanet: Vec<DatanetId>,
+    /// Where to start from.
+    #[arg(long, value_enum, default_value_t = RecipePreset::Quick)]
+    pub(crate) preset: RecipePreset,
+    /// What the model is told before every conversation.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system_prompt: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RecipePreset {
+    /// One epoch at a high rate: to see whether the data works.
+    Quick,
+    /// Three epochs.
+    Standard,
+    /// Five epochs at a higher rank, evaluated while training.
+    Thorough,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TrainStartOptions {
+    /// The recipe.
+    pub(crate) recipe: PathBuf,
+    /// Records to measure with (JSON lines of prompt and response); they never train.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) held_out: Option<PathBuf>,
+    /// OPEN for a prompt token, once the model is published.
+    #[arg(long, value_name = "OPEN", default_value = "0.00001")]
+    pub(crate) price_in: String,
+    /// OPEN for an answer token.
+    #[arg(long, value_name = "OPEN", default_value = "0.00005")]
+    pub(crate) price_out: String,
+    /// Return at once instead of following.
+    #[arg(long)]
+    pub(crate) detach: bool,
+    /// Show the estimate of time and memory, start nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -264,6 +298,9 @@ pub(crate) enum ReceiptCommand {
         /// The data directory that holds model and index for the replay.
         #[arg(long, env = "OPENLEDGER_DATA_DIR", default_value = "openledger-data", value_name = "DIR")]
         data_dir: PathBuf,
+        /// The base model for the replay; the data directory's when absent.
+        #[arg(long, env = "OPENLEDGER_MODEL", value_name = "PATH")]
+        model: Option<PathBuf>,
     },
 }
 

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::args::{Arguments, Command};
+use crate::commands::Context;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -31,11 +32,19 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let context = Context::new(&arguments);
     match arguments.command {
         Command::Demo(options) => demo::run(options).await?,
         Command::Up(options) => commands::up::run(options).await?,
+        Command::Model(group) => commands::model::run(&context, group.json, group.command).await?,
+        Command::Datanet(group) => commands::datanet::run(&context, group.json, group.command).await?,
+        Command::Train(group) => commands::train::run(&context, group.json, group.command).await?,
+        Command::Chat(options) => commands::chat::run(&context, options).await?,
+        Command::Receipt(group) => return commands::receipt::run(&context, group.json, group.command).await,
+        Command::Account(group) => commands::account::run(&context, group.json, group.command).await?,
+        Command::Chain(group) => commands::chain::run(&context, group.json, group.command).await?,
+        Command::Doctor(options) => return commands::doctor::run(options).await,
         Command::Completions { shell } => args::print_completions(shell),
-        _ => anyhow::bail!("not wired yet"),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -28,7 +28,7 @@ use crate::accounts;
 use crate::config::{Config, DEV_CHAIN_ID};
 
 /// Layout of a data directory, written to its `FORMAT` file.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// OPEN that each development account starts with.
 pub(crate) const DEV_FUNDS_OPEN: u64 = 1_000_000;
 /// OPEN that the development operator has bonded.

@@ -1,6 +1,15 @@
 //! Commands, one file a noun.
 
+pub(crate) mod account;
+pub(crate) mod chain;
+pub(crate) mod chat;
+pub(crate) mod datanet;
+pub(crate) mod doctor;
+mod draft;
+mod evidence;
 pub(crate) mod model;
+pub(crate) mod receipt;
+pub(crate) mod train;
 pub(crate) mod up;
 
 use alloy_signer_local::PrivateKeySigner;

@@ -1,0 +1,291 @@
+//! `openledger datanet`: pools of data, their contributions and snapshots.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use openledger_contracts::addresses::DATANET_REGISTRY;
+use openledger_contracts::{DatanetParams, IDatanetRegistry, LicenceTerms};
+use openledger_datanet::{AcceptReport, Format, IngestReport, Mapping, Upload, ingest_file};
+use openledger_primitives::{B256, DatanetId, keccak256};
+use openledger_sdk::{ChainClient, Contribution, GatewayClient, SnapshotPost, UPLOAD_CHUNK_BYTES};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::chain::transaction;
+use super::draft::Draft;
+use super::model::plain;
+use crate::args::{ContributeOptions, DatanetCommand, DatanetCreateOptions};
+use crate::output::{self, Table, line};
+use crate::progress::Progress;
+
+/// Rejected rows and duplicates that are shown.
+const SHOWN_MAX: usize = 10;
+
+/// Runs one of the commands.
+pub(crate) async fn run(context: &Context, json: bool, command: DatanetCommand) -> Result<()> {
+    match command {
+        DatanetCommand::Create(options) => create(context, json, options).await,
+        DatanetCommand::List => list(context, json).await,
+        DatanetCommand::Contribute(options) if options.dry_run => preview(json, &options).await,
+        DatanetCommand::Contribute(options) => contribute(context, json, &options).await,
+        DatanetCommand::Snapshot { id } => snapshot(context, json, id).await,
+    }
+}
+
+async fn create(context: &Context, json: bool, options: DatanetCreateOptions) -> Result<()> {
+    let chain = context.chain().await?;
+    let terms = json!({
+        "commercial_use": options.commercial_use, "derivatives": options.derivatives, "attribution": true,
+        "uri": options.licence_uri,
+    });
+    let params = params(&options);
+    if options.dry_run {
+        let draft = Draft::call(
+            format!("create the Datanet {:?}", options.name),
+            DATANET_REGISTRY,
+            &IDatanetRegistry::createDatanetCall { params },
+        );
+        return draft.show(&chain, json!({"name": options.name, "terms": terms}), json).await;
+    }
+    let (sent, id) = chain.datanets().create(params).await.context("could not create the Datanet")?;
+    let registered = context.gateway()?.post("v1/datanets", &json!({"id": id, "terms": terms})).await;
+    let shown: Value =
+        registered.with_context(|| format!("Datanet {id} is on chain, but the gateway did not take note of it"))?;
+    if json {
+        return output::json(&json!({"datanet": shown, "transaction": transaction(&sent)}));
+    }
+    line(format_args!("Datanet {id} {:?}", options.name));
+    line(format_args!("licence {}", plain(&shown["licence_hash"])));
+    line(format_args!("transaction {} in block {}", sent.hash, sent.block));
+    Ok(())
+}
+
+fn params(options: &DatanetCreateOptions) -> DatanetParams {
+    let terms = LicenceTerms {
+        commercialUse: options.commercial_use,
+        derivatives: options.derivatives,
+        attribution: true,
+        revenueFloorBps: 0,
+        expiry: 0,
+        uri: options.licence_uri.clone(),
+    };
+    DatanetParams { name: options.name.clone(), terms, acceptancePolicy: String::new(), curators: Vec::new() }
+}
+
+async fn list(context: &Context, json: bool) -> Result<()> {
+    let gateway = context.gateway()?;
+    let mut datanets: Vec<Value> = Vec::new();
+    loop {
+        let after = datanets.last().map_or(0, |datanet| datanet["id"].as_u64().unwrap_or(0));
+        let page: Value =
+            gateway.get(&format!("v1/datanets?after={after}")).await.context("could not list Datanets")?;
+        match page["data"].as_array().filter(|data| !data.is_empty()) {
+            Some(data) => datanets.extend(data.iter().cloned()),
+            None => break,
+        }
+    }
+    if json {
+        return output::json(&json!({"data": datanets}));
+    }
+    let mut table = Table::new(["DATANET", "NAME", "OWNER", "COMMERCIAL USE", "DERIVATIVES"]);
+    for datanet in &datanets {
+        let terms = &datanet["terms"];
+        table.row([
+            plain(&datanet["id"]),
+            plain(&datanet["name"]),
+            plain(&datanet["owner"]),
+            plain(&terms["commercial_use"]),
+            plain(&terms["derivatives"]),
+        ]);
+    }
+    table.print();
+    Ok(())
+}
+
+/// Which columns make a record; `None` leaves it to the customary names.
+fn mapping(options: &ContributeOptions) -> Result<Option<Mapping>> {
+    match (options.prompt.clone(), options.response.clone()) {
+        (Some(prompt), Some(response)) => Ok(Some(Mapping::Prompt { prompt, response })),
+        (Some(text), None) => Ok(Some(Mapping::Text { text })),
+        (None, None) => Ok(None),
+        (None, Some(_)) => bail!("--response names a column, so --prompt must name one too"),
+    }
+}
+
+/// The report on a file, made here: nothing leaves this machine.
+async fn preview(json: bool, options: &ContributeOptions) -> Result<()> {
+    let (path, mapping) = (options.file.clone(), mapping(options)?);
+    let name = file_name(&path)?;
+    let format = Format::from_name(&name)
+        .with_context(|| format!("the name {name:?} does not say which format the file has"))?;
+    let read = tokio::task::spawn_blocking(move || ingest_file(&path, format, mapping.as_ref()));
+    let read = read.await.context("reading the file was interrupted")?;
+    let report = read.with_context(|| format!("could not use {}", options.file.display()))?.report;
+    let transactions = if report.accepted > 0 { vec!["commit", "reveal"] } else { Vec::new() };
+    if json {
+        return output::json(&json!({
+            "dry_run": true, "datanet": options.id, "report": report, "transactions": transactions,
+        }));
+    }
+    print_ingest(&report);
+    line(format_args!(
+        "would send {} transactions ({}); nothing was sent",
+        transactions.len(),
+        transactions.join(", ")
+    ));
+    Ok(())
+}
+
+fn print_ingest(report: &IngestReport) {
+    line(format_args!("{} rows: {} become records, {} do not", report.rows, report.accepted, report.rejected));
+    for rejection in report.rejections.iter().take(SHOWN_MAX) {
+        line(format_args!("  {rejection}"));
+    }
+}
+
+fn file_name(path: &Path) -> Result<String> {
+    let name = path.file_name().with_context(|| format!("{} names no file", path.display()))?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// A batch as the gateway prepared it.
+#[derive(Debug, Deserialize)]
+struct Prepared {
+    batch_root: B256,
+    record_count: u32,
+    salt: B256,
+    commitment: B256,
+}
+
+/// What the gateway makes of an upload.
+#[derive(Debug, Deserialize)]
+struct Made {
+    batch: Prepared,
+    preview: Preview,
+}
+
+/// Of a preview, what is shown here.
+#[derive(Debug, Deserialize)]
+struct Preview {
+    report: IngestReport,
+}
+
+/// What became of a batch.
+#[derive(Debug, Deserialize)]
+struct Accepted {
+    report: AcceptReport,
+}
+
+async fn contribute(context: &Context, json: bool, options: &ContributeOptions) -> Result<()> {
+    let (gateway, chain) = (context.gateway()?, context.chain().await?);
+    let mapping = mapping(options)?;
+    let upload = upload(&gateway, &chain, options).await.context("could not upload")?;
+    let prepare = json!({"upload": upload, "mapping": mapping});
+    let made: Made = gateway.post(&format!("v1/datanets/{}/batches", options.id), &prepare).await?;
+    if !json {
+        print_ingest(&made.preview.report);
+    }
+    let accepted = commit_and_reveal(&gateway, &chain, options.id, &made.batch).await?;
+    let Prepared { batch_root, record_count, commitment, .. } = made.batch;
+    if json {
+        return output::json(&json!({
+            "datanet": options.id, "contributor": chain.address(), "commitment": commitment,
+            "batch_root": batch_root, "record_count": record_count, "file": made.preview.report,
+            "accepted": accepted,
+        }));
+    }
+    line(format_args!("batch {commitment} of {record_count} records, root {batch_root}"));
+    print_accepted(&accepted);
+    Ok(())
+}
+
+/// Sends the file, from where an earlier attempt stopped; gives the upload's id.
+async fn upload(gateway: &GatewayClient, chain: &ChainClient, options: &ContributeOptions) -> Result<B256> {
+    let content = tokio::fs::read(&options.file).await;
+    let content = content.with_context(|| format!("could not read {}", options.file.display()))?;
+    let begin = json!({
+        "contributor": chain.address(), "file_name": file_name(&options.file)?, "bytes": content.len(),
+        "hash": keccak256(&content),
+    });
+    let begun: Upload = gateway.post(&format!("v1/datanets/{}/uploads", options.id), &begin).await?;
+    let (id, total) = (begun.id, content.len() as u64);
+    let mut progress = Progress::bytes("upload", total);
+    let mut sent = begun.received_bytes;
+    while sent < total {
+        let end = (sent + UPLOAD_CHUNK_BYTES as u64).min(total);
+        let until = usize::try_from(end).context("the file is larger than this machine's memory")?;
+        sent = gateway.upload(&id.to_string(), &content[..until], sent).await?;
+        progress.set(sent, total, "");
+    }
+    progress.finish(&format!("{total} bytes"));
+    Ok(id)
+}
+
+/// Commits, signs the licence, reveals, and tells the gateway.
+async fn commit_and_reveal(
+    gateway: &GatewayClient,
+    chain: &ChainClient,
+    datanet: DatanetId,
+    batch: &Prepared,
+) -> Result<AcceptReport> {
+    let datanets = chain.datanets();
+    let &Prepared { batch_root, record_count, salt, commitment } = batch;
+    let contribution = Contribution { datanet, batch_root, record_count, salt };
+    let mut progress = Progress::new("contribute", 3);
+    datanets.commit(datanet, commitment).await.context("could not commit")?;
+    progress.set(1, 3, "revealing");
+    let consent = datanets.sign_consent(&contribution).await.context("could not sign the licence")?;
+    datanets.reveal(&contribution, chain.address(), consent.clone()).await.context("could not reveal")?;
+    progress.set(2, 3, "deduplicating");
+    let body = json!({"consent": consent});
+    let accepted: Accepted = gateway.post(&format!("v1/batches/{commitment}/revealed"), &body).await?;
+    progress.finish(&format!("{} records accepted", accepted.report.accepted));
+    Ok(accepted.report)
+}
+
+fn print_accepted(report: &AcceptReport) {
+    line(format_args!("{} records accepted, {} refused as copies", report.accepted, report.duplicates.len()));
+    for copy in report.duplicates.iter().take(SHOWN_MAX) {
+        let percent = f64::from(copy.similarity_per_mille) / 10.0;
+        line(format_args!(
+            "  record {} says the same as one of {} ({percent} %)",
+            copy.position + 1,
+            copy.of_contributor
+        ));
+    }
+}
+
+/// A snapshot as the gateway took it.
+#[derive(Debug, Deserialize)]
+struct Taken {
+    root: B256,
+    record_count: u64,
+    contributor_count: u32,
+    content_hash: B256,
+}
+
+async fn snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<()> {
+    let chain = context.chain().await?;
+    let path = format!("v1/datanets/{datanet}/snapshots");
+    let taken: Taken = context.gateway()?.post(&path, &json!({})).await.context("could not take the snapshot")?;
+    let post = SnapshotPost {
+        root: taken.root,
+        record_count: taken.record_count,
+        contributor_count: taken.contributor_count,
+        content_hash: taken.content_hash,
+        da_commitment: taken.content_hash,
+    };
+    let published = chain.datanets().publish_snapshot(datanet, post).await;
+    let (sent, id) = published.context("could not publish the snapshot; only the Datanet's owner and curators may")?;
+    if json {
+        return output::json(&json!({
+            "datanet": datanet, "snapshot": id, "root": taken.root, "record_count": taken.record_count,
+            "contributor_count": taken.contributor_count, "transaction": transaction(&sent),
+        }));
+    }
+    line(format_args!("snapshot {id} of Datanet {datanet}, root {}", taken.root));
+    line(format_args!("{} records from {} contributors", taken.record_count, taken.contributor_count));
+    line(format_args!("transaction {} in block {}", sent.hash, sent.block));
+    Ok(())
+}

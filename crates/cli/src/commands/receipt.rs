@@ -1,0 +1,253 @@
+//! `openledger receipt`: receipts of answers, shown and checked.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use openledger_contracts::{Receipt, Share};
+use openledger_datanet::DATANET_SCHEMA;
+use openledger_engine::Model;
+use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
+use openledger_gateway::replay::Replayer;
+use openledger_primitives::{ModelId, ReceiptHash, Wei};
+use openledger_sdk::ChainClient;
+use openledger_serve::{ServeConfig, Server};
+use openledger_settlement::ledger::SETTLEMENT_SCHEMA;
+use openledger_settlement::verify::{
+    Check, Disclosure, PublishedTerms, ReceiptBundle, Stage, VerifyReport, verify_receipt, verify_replay,
+};
+use openledger_store::{OpenStoreError, Store};
+use openledger_train::TRAIN_SCHEMA;
+use serde_json::json;
+
+use super::Context;
+use super::evidence::Evidence;
+use super::up::model_path;
+use crate::args::ReceiptCommand;
+use crate::config::{Config, DEV_CHAIN_ID};
+use crate::output::{self, CHECK_FAILED, Table, line, note};
+
+/// Runs one of the commands.
+pub(crate) async fn run(context: &Context, json: bool, command: ReceiptCommand) -> Result<ExitCode> {
+    match command {
+        ReceiptCommand::Show { hash } => show(context, json, hash).await,
+        ReceiptCommand::Verify { receipt, replay, data_dir, model } => {
+            let gathered = gather(context, &receipt).await?;
+            let mut report = check(context, &gathered).await;
+            if replay {
+                report.extend(replay_evidence(&gathered, &data_dir, model).await?);
+            }
+            conclude(&report, json)
+        }
+    }
+}
+
+async fn show(context: &Context, json: bool, hash: ReceiptHash) -> Result<ExitCode> {
+    let bundle = context.gateway()?.receipt(hash).await.context("could not fetch the receipt")?;
+    if json {
+        output::json(&bundle)?;
+    } else {
+        print_receipt(hash, &bundle);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_receipt(hash: ReceiptHash, bundle: &ReceiptBundle) {
+    let receipt = &bundle.receipt.receipt;
+    let closed = if bundle.inclusion.is_some() { "closed" } else { "open" };
+    line(format_args!("receipt   {hash}"));
+    line(format_args!("epoch     {} ({closed}), number {} of all receipts", receipt.epoch, receipt.sequence));
+    line(format_args!("operator  {}", receipt.operator));
+    line(format_args!("payer     {}", receipt.payer));
+    line(format_args!("model     {}", receipt.modelId));
+    line(format_args!("tokens    {} in, {} out", receipt.tokensIn, receipt.tokensOut));
+    line(format_args!("fee       {} OPEN", Wei(receipt.fee).format_open()));
+    line("");
+    print_split(receipt);
+    for (pool, shares) in [("influence", &receipt.influence), ("provenance", &receipt.provenance)] {
+        print_shares(pool, shares);
+    }
+}
+
+fn print_split(receipt: &Receipt) {
+    let split = &receipt.split;
+    let mut table = Table::new(["PART", "OPEN"]);
+    for (part, amount) in [
+        ("burned", split.burn),
+        ("operator", split.operatorShare),
+        ("builder", split.builder),
+        ("parents", split.parents),
+        ("stakers", split.stakers),
+        ("influence", split.influence),
+        ("provenance", split.provenance),
+    ] {
+        table.row([part.to_owned(), Wei(amount).format_open()]);
+    }
+    table.print();
+}
+
+fn print_shares(pool: &str, shares: &[Share]) {
+    line("");
+    if shares.is_empty() {
+        return line(format_args!("{pool}: to the Datanet's reserve"));
+    }
+    let mut table = Table::new([pool.to_uppercase().as_str(), "WEIGHT"]);
+    for share in shares {
+        table.row([share.contributor.to_string(), share.weight.to_string()]);
+    }
+    table.print();
+}
+
+/// What there is to check with.
+struct Gathered {
+    bundle: ReceiptBundle,
+    /// Only the payer's file has it.
+    disclosure: Option<Disclosure>,
+    /// The hash asked for, where the gateway was asked.
+    asked: Option<ReceiptHash>,
+}
+
+/// From the gateway by hash, or from a file.
+async fn gather(context: &Context, receipt: &str) -> Result<Gathered> {
+    if let Ok(hash) = receipt.parse::<ReceiptHash>() {
+        let bundle = context.gateway()?.receipt(hash).await.context("could not fetch the receipt")?;
+        return Ok(Gathered { bundle, disclosure: None, asked: Some(hash) });
+    }
+    let mut evidence = Evidence::read(Path::new(receipt))?;
+    if evidence.bundle.inclusion.is_none() {
+        // The epoch may have closed since the file was written; without a gateway it stays unchecked, and is said to.
+        let newer = context.gateway()?.receipt(evidence.bundle.receipt.hash()).await;
+        evidence.bundle.inclusion = newer.ok().and_then(|bundle| bundle.inclusion);
+    }
+    Ok(Gathered { bundle: evidence.bundle, disclosure: Some(evidence.disclosure), asked: None })
+}
+
+/// Every check that needs no model.
+async fn check(context: &Context, gathered: &Gathered) -> VerifyReport {
+    let bundle = &gathered.bundle;
+    let chain = match context.chain().await {
+        Ok(chain) => Some(chain),
+        Err(error) => {
+            note(format_args!("checking without the chain: {error:#}"));
+            None
+        }
+    };
+    let chain_id = chain.as_ref().map_or(DEV_CHAIN_ID, ChainClient::chain_id);
+    let terms = published_terms(chain.as_ref(), bundle).await;
+    let mut report = verify_receipt(bundle, chain_id, terms.as_ref(), None);
+    if let Some(asked) = gathered.asked {
+        report.checks.push(compare(
+            Stage::Signature,
+            "receipt-hash",
+            asked.to_string(),
+            bundle.receipt.hash().to_string(),
+        ));
+    }
+    if let Some(chain) = &chain {
+        check_posted(chain, bundle, &mut report).await;
+    }
+    report
+}
+
+async fn published_terms(chain: Option<&ChainClient>, bundle: &ReceiptBundle) -> Option<PublishedTerms> {
+    let terms = chain?.models().terms(ModelId(bundle.receipt.receipt.modelId)).await;
+    terms.unwrap_or_else(|error| {
+        note(format_args!("could not read the model's terms: {error}"));
+        None
+    })
+}
+
+/// The root that the receipt is proved under must be the one that the operator posted.
+async fn check_posted(chain: &ChainClient, bundle: &ReceiptBundle, report: &mut VerifyReport) {
+    let Some(inclusion) = &bundle.inclusion else { return };
+    match chain.hub().posted_epoch(bundle.receipt.receipt.epoch).await {
+        Ok(posted) if !posted.receiptsRoot.is_zero() => {
+            let (expected, found) = (posted.receiptsRoot.to_string(), inclusion.receipts_root.to_string());
+            report.checks.push(compare(Stage::Settlement, "posted-root", expected, found));
+        }
+        Ok(_) => report.missing.push("posted-root: the receipt's epoch is not posted on chain yet".to_owned()),
+        Err(error) => report.missing.push(format!("posted-root: {error}")),
+    }
+}
+
+fn compare(stage: Stage, name: &str, expected: String, found: String) -> Check {
+    Check { name: name.to_owned(), stage, passed: expected == found, expected, found }
+}
+
+async fn replay_evidence(gathered: &Gathered, data_dir: &Path, model: Option<PathBuf>) -> Result<VerifyReport> {
+    let disclosure = gathered.disclosure.clone();
+    let disclosure = disclosure.context(
+        "a replay needs the request and the answer, which only the payer has: name a file that `chat --save` wrote",
+    )?;
+    ensure!(data_dir.join("FORMAT").is_file(), "{} is not the data directory of a node", data_dir.display());
+    let store = open_store(data_dir)?;
+    let config = Config::load(data_dir)?;
+    let model = model_path(model.or(config.model).as_deref(), data_dir).await?;
+    let receipt = gathered.bundle.receipt.receipt.clone();
+    note("running the model again ...");
+    let work = move || replay(store, config.serve, &model, &receipt, &disclosure);
+    tokio::task::spawn_blocking(work).await.context("the replay died")?
+}
+
+fn open_store(data_dir: &Path) -> Result<Store> {
+    let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
+    match Store::open(data_dir.join("store"), &schemas) {
+        Err(error @ OpenStoreError::Locked { .. }) => {
+            bail!("{error}: stop the node for a replay, or verify without --replay")
+        }
+        opened => opened.with_context(|| format!("could not open the store in {}", data_dir.display())),
+    }
+}
+
+/// Runs the request again, with models and indexes as the node keeps them.
+fn replay(
+    store: Store,
+    serve: ServeConfig,
+    model: &PathBuf,
+    receipt: &Receipt,
+    disclosure: &Disclosure,
+) -> Result<VerifyReport> {
+    let threads = serve.threads;
+    let base = Model::open(model).with_context(|| format!("could not open the model {}", model.display()))?;
+    let server = Server::start(base.clone(), serve).context("could not start the model server")?;
+    let catalog = Catalog::open(base, "base", store, &server).context("could not read the published models")?;
+    let mut replayer = Replayer::new(Arc::new(catalog), threads);
+    let report = verify_replay(receipt, disclosure, &mut replayer).context("the replay could not run");
+    server.shutdown();
+    report
+}
+
+/// Prints the findings; the exit code says whether all of them are good.
+fn conclude(report: &VerifyReport, json: bool) -> Result<ExitCode> {
+    if json {
+        let (passed, fault) = (report.passed(), report.first_fault());
+        output::json(&json!({
+            "passed": passed, "first_fault": fault, "checks": report.checks, "missing": report.missing,
+        }))?;
+    } else {
+        print_report(report);
+    }
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(CHECK_FAILED) })
+}
+
+fn print_report(report: &VerifyReport) {
+    let mut table = Table::new(["STAGE", "CHECK", "RESULT"]);
+    for check in &report.checks {
+        let result = if check.passed { "holds" } else { "DIFFERS" };
+        table.row([check.stage.to_string(), check.name.clone(), result.to_owned()]);
+    }
+    table.print();
+    for missing in &report.missing {
+        line(format_args!("not checked: {missing}"));
+    }
+    line("");
+    match report.first_fault() {
+        None => line(format_args!("all {} checks hold", report.checks.len())),
+        Some(fault) => {
+            line(format_args!("first fault: {} ({})", fault.name, fault.stage));
+            line(format_args!("  recomputed  {}", fault.expected));
+            line(format_args!("  claimed     {}", fault.found));
+        }
+    }
+}
