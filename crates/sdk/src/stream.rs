@@ -53,10 +53,10 @@ impl ChatStream {
             };
             if let Some(comment) = line.strip_prefix(COMMENT) {
                 self.note_charge(comment);
-            } else if let Some(data) = line.strip_prefix(DATA) {
-                if let Some(chunk) = self.read_chunk(data.trim_start())? {
-                    return Ok(Some(chunk));
-                }
+            } else if let Some(data) = line.strip_prefix(DATA)
+                && let Some(chunk) = self.read_chunk(data.trim_start())?
+            {
+                return Ok(Some(chunk));
             }
         }
         Ok(None)
