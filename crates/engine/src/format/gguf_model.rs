@@ -168,7 +168,7 @@ fn config(gguf: &Gguf) -> Result<ModelConfig, FormatError> {
         ..base
     };
     refuse_partial_rotation(&keys, head_dim)?;
-    Ok(family(&keys, config)?)
+    family(&keys, config)
 }
 
 /// What only some families have.

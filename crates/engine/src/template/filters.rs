@@ -22,6 +22,9 @@ pub(super) const CHARGE_ASSIGN: &str = "__charge_assign";
 /// Charges the operands of a multiplication for its result.
 pub(super) const CHARGE_REPEAT: &str = "__charge_repeat";
 
+/// Charges one operand.
+type ChargeOne = fn(&Budget, &Value) -> Result<(), Error>;
+
 /// Whether a filter looks inside the elements of what it is given.
 pub(super) fn handles_all(name: &str) -> bool {
     const NAMES: [&str; 12] = [
@@ -57,7 +60,7 @@ pub(super) fn install(environment: &mut Environment<'static>, budget: &Arc<Budge
 }
 
 fn install_charges(environment: &mut Environment<'static>, budget: &Arc<Budget>) {
-    let charges: [(&'static str, fn(&Budget, &Value) -> Result<(), Error>); 4] = [
+    let charges: [(&'static str, ChargeOne); 4] = [
         (CHARGE_SHALLOW, Budget::shallow),
         (CHARGE_DEEP, Budget::deep),
         (CHARGE_ELEMENTS, Budget::elements),

@@ -8,7 +8,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::machinery::{CodeGenerator, Instruction, Instructions, Vm, WhitespaceConfig, make_string_output, parse};
+use minijinja::machinery::{
+    CodeGenerator, Instruction, Instructions, Token, Vm, WhitespaceConfig, make_string_output, parse, tokenize,
+};
 use minijinja::{AutoEscape, Environment, Value};
 
 use super::budget::Budget;
@@ -17,12 +19,17 @@ use super::{STEPS_MAX, TemplateError, filters, methods};
 const NAME: &str = "chat_template";
 /// Deepest recursion of macros and loops, in the interpreter's units (a macro call is four).
 const RECURSION_MAX: usize = 120;
+/// Most tokens of one tag.
+const TAG_TOKENS_MAX: usize = 512;
+/// Most `elif` branches of a template.
+const BRANCHES_MAX: usize = 256;
 /// "Do not cache this filter's lookup", as the interpreter has it.
 const UNCACHED: u8 = !0;
 
 /// Compiles and rewrites a template.
 pub(super) fn compile(source: &str) -> Result<Instructions<'_>, TemplateError> {
     let whitespace = WhitespaceConfig { trim_blocks: true, lstrip_blocks: true, ..WhitespaceConfig::default() };
+    check_nesting(source, whitespace)?;
     let ast = parse(source, NAME, Default::default(), whitespace).map_err(TemplateError::Syntax)?;
     let mut generator = CodeGenerator::new(NAME, source);
     generator.compile_stmt(&ast);
@@ -31,6 +38,27 @@ pub(super) fn compile(source: &str) -> Result<Instructions<'_>, TemplateError> {
         return Err(TemplateError::Unsupported { construct: "a block" });
     }
     rewrite(&instructions, source)
+}
+
+/// The parser and compiler recurse along chains of operators and of `elif`, without a limit of their own.
+fn check_nesting(source: &str, whitespace: WhitespaceConfig) -> Result<(), TemplateError> {
+    let (mut tag_tokens, mut branches) = (0, 0);
+    for token in tokenize(source, false, Default::default(), whitespace) {
+        let (token, _) = token.map_err(TemplateError::Syntax)?;
+        match token {
+            Token::VariableStart | Token::BlockStart => tag_tokens = 0,
+            Token::Ident("elif") => branches += 1,
+            _ => {}
+        }
+        tag_tokens += 1;
+        if tag_tokens > TAG_TOKENS_MAX {
+            return Err(TemplateError::Unsupported { construct: "a tag of more than 512 tokens" });
+        }
+        if branches > BRANCHES_MAX {
+            return Err(TemplateError::Unsupported { construct: "more than 256 branches" });
+        }
+    }
+    Ok(())
 }
 
 /// Runs a template that [`compile`] accepts.
