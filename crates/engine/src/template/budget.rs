@@ -12,6 +12,8 @@ use super::{OUTPUT_BYTES_MAX, WORK_BYTES_MAX};
 const DEPTH_MAX: usize = 16;
 /// Work of handling one element of a list, in bytes.
 const ELEMENT_BYTES: u64 = 16;
+/// Work of looking up and visiting one element of a nested value, in bytes.
+const WALKED_BYTES: u64 = 64;
 /// Names of the interpreter's objects that can hold themselves.
 const CYCLIC_TYPES: [&str; 3] = ["Namespace", "Macro", "Loop"];
 
@@ -79,6 +81,7 @@ impl Budget {
             return Err(over(format!("{DEPTH_MAX} levels of nesting")));
         }
         for item in value.try_iter()? {
+            self.work(WALKED_BYTES)?;
             self.walk(&item, depth + 1)?;
             if value.kind() == ValueKind::Map {
                 self.walk(&value.get_item(&item)?, depth + 1)?;

@@ -1,5 +1,7 @@
 //! The engine through its public API.
 
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
 mod backward;
 mod decoder;
 mod files;
