@@ -15,7 +15,7 @@ use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
 use openledger_gateway::{Gateway, Parts};
 use openledger_primitives::Wei;
 use openledger_sdk::{ChainClient, Hub};
-use openledger_serve::Server;
+use openledger_serve::{ServeConfig, Server};
 use openledger_settlement::ledger::{Ledger, SETTLEMENT_SCHEMA};
 use openledger_settlement::till::{Till, TillOptions};
 use openledger_settlement::worker::{SettlementWorker, WorkerOptions};
@@ -60,7 +60,8 @@ impl Node {
         let path = model_path.to_owned();
         let model = tokio::task::spawn_blocking(move || Model::open(&path)).await.context("the loader died")?;
         let model = model.with_context(|| format!("could not open the model {}", model_path.display()))?;
-        let server = Server::start(model.clone(), config.serve.clone()).context("could not start the model server")?;
+        let server =
+            Server::start(model.clone(), serve_config(config, &model)).context("could not start the model server")?;
         let factory = FactoryConfig { threads: config.serve.threads, ..FactoryConfig::new(data_dir.join("train")) };
         let factory =
             ModelFactory::start(vec![model.clone()], store.clone(), factory).context("could not start ModelFactory")?;
@@ -134,6 +135,13 @@ impl Node {
             tracing::error!(%error, "a part died while it stopped");
         }
     }
+}
+
+/// A small model's context bounds what can be served, whatever the configuration allows.
+fn serve_config(config: &Config, model: &Model) -> ServeConfig {
+    let mut serve = config.serve.clone();
+    serve.max_context = serve.max_context.min(model.config().context);
+    serve
 }
 
 fn worker_options(config: &Config) -> WorkerOptions {

@@ -60,6 +60,7 @@ impl Demo<'_> {
             answered.push(answer);
             progress.set(answered.len() as u64, total, "answered and paid");
         }
+        report.channels = AT_ONCE as u64;
         report.inferences = answered.len() as u64;
         report.inferences_second_adapter = answered.iter().filter(|answer| answer.second).count() as u64;
         report.answers_correct = answered.iter().filter(|answer| answer.correct).count() as u64;

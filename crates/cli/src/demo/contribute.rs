@@ -17,6 +17,16 @@ use crate::progress::Progress;
 const AT_ONCE: usize = 64;
 /// OPEN that each contributor gets for its transactions.
 const GAS_OPEN: u64 = 1;
+/// Contributors whose records make the first snapshot; the second one holds everybody's.
+const EARLY: usize = 15;
+
+/// What the builder can train on.
+pub(super) struct Snapshots {
+    /// The early contributors' records.
+    pub(super) early: SnapshotRef,
+    /// Everybody's.
+    pub(super) full: SnapshotRef,
+}
 
 /// A batch as the gateway prepared it.
 #[derive(Debug, Deserialize)]
@@ -33,12 +43,6 @@ struct Contributor {
     batch: Prepared,
 }
 
-/// What became of a batch.
-#[derive(Debug, Deserialize)]
-struct Accepted {
-    report: openledger_datanet::AcceptReport,
-}
-
 /// A snapshot as the gateway took it.
 #[derive(Debug, Deserialize)]
 struct Taken {
@@ -49,8 +53,8 @@ struct Taken {
 }
 
 impl Demo<'_> {
-    /// Everything from an empty Datanet to a published snapshot.
-    pub(super) async fn contribute(&self, report: &mut Report) -> Result<SnapshotRef> {
+    /// Everything from an empty Datanet to two published snapshots.
+    pub(super) async fn contribute(&self, report: &mut Report) -> Result<Snapshots> {
         let datanet = self.create_datanet().await.context("could not create the Datanet")?;
         let mut progress = Progress::new("contribute", 4);
         let clients = self.contributors().await.context("could not fund the contributors")?;
@@ -62,11 +66,15 @@ impl Demo<'_> {
         commit(datanet, honest).await?;
         commit(datanet, copycats).await?;
         progress.set(3, 4, "revealing");
-        let accepted = self.reveal(datanet, &contributors).await?;
-        report.duplicates_rejected = accepted.iter().map(|one| one.report.duplicates.len() as u64).sum();
-        let snapshot = self.snapshot(datanet, report).await?;
+        self.reveal(datanet, &contributors[..EARLY]).await?;
+        let early = self.snapshot(datanet, report).await?;
+        self.reveal(datanet, &contributors[EARLY..]).await?;
+        let full = self.snapshot(datanet, report).await?;
+        // Commitments decide, not reveals: what was accepted first may give way to an earlier commitment.
+        let contributed: u64 = contributors.iter().map(|one| u64::from(one.batch.record_count)).sum();
+        report.duplicates_rejected = contributed.saturating_sub(report.records);
         progress.finish(&format!("{} records from {} contributors", report.records, report.contributors));
-        Ok(snapshot)
+        Ok(Snapshots { early, full })
     }
 
     async fn create_datanet(&self) -> Result<DatanetId> {
@@ -125,18 +133,18 @@ impl Demo<'_> {
         futures::stream::iter(uploads).buffered(AT_ONCE).try_collect().await
     }
 
-    async fn reveal(&self, datanet: DatanetId, contributors: &[Contributor]) -> Result<Vec<Accepted>> {
+    async fn reveal(&self, datanet: DatanetId, contributors: &[Contributor]) -> Result<()> {
         let reveals = contributors.iter().map(|one| async move {
             let contribution = one.contribution(datanet);
             let datanets = one.client.datanets();
             let consent = datanets.sign_consent(&contribution).await?;
             datanets.reveal(&contribution, one.client.address(), consent.clone()).await?;
             let path = format!("v1/batches/{}/revealed", one.batch.commitment);
-            let accepted: Accepted = self.gateway.post(&path, &json!({"consent": consent})).await?;
-            Ok::<_, anyhow::Error>(accepted)
+            let _: Value = self.gateway.post(&path, &json!({"consent": consent})).await?;
+            Ok::<_, anyhow::Error>(())
         });
-        let reveals = futures::stream::iter(reveals).buffered(AT_ONCE).try_collect();
-        reveals.await.context("could not reveal")
+        let reveals = futures::stream::iter(reveals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>();
+        reveals.await.map(drop).context("could not reveal")
     }
 
     async fn snapshot(&self, datanet: DatanetId, report: &mut Report) -> Result<SnapshotRef> {

@@ -110,8 +110,8 @@ impl<'n> Demo<'n> {
         let mut report = Report::default();
         let governance = self.payer.with_signer(accounts::development(accounts::GOVERNANCE)?);
         governance.stakers().stake(Wei::from_open(STAKE_OPEN)).await.context("could not stake")?;
-        let snapshot = self.contribute(&mut report).await.context("contributing failed")?;
-        self.train(&snapshot, &mut report).await.context("training failed")?;
+        let snapshots = self.contribute(&mut report).await.context("contributing failed")?;
+        self.train(&snapshots, &mut report).await.context("training failed")?;
         let answers = self.ask(&mut report).await.context("asking failed")?;
         self.settle(&mut report).await.context("settling failed")?;
         self.verify(&answers, &mut report).await.context("verifying failed")?;

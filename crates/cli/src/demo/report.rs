@@ -21,6 +21,8 @@ pub(super) struct Report {
     pub(super) inferences: u64,
     /// Answers by the second adapter, in the same batch as others.
     pub(super) inferences_second_adapter: u64,
+    /// Payment channels that the questions were paid from.
+    pub(super) channels: u64,
     /// Answers that name the technique exactly.
     pub(super) answers_correct: u64,
     pub(super) fees_wei: Wei,
@@ -132,7 +134,10 @@ impl Report {
             ),
         );
         row("answered", format!("{} name the technique exactly", self.answers_correct));
-        row("paid", format!("{} in fees, by vouchers from one channel", open(self.fees_wei)));
+        row(
+            "paid",
+            format!("{} in fees, by vouchers from {} channels of one payer", open(self.fees_wei), self.channels),
+        );
         row("burned", open(self.burned_wei));
         row("credited", format!("{} (of it {} to stakers)", open(self.credited_wei), open(self.stakers_wei)));
         row(

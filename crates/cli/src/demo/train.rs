@@ -9,6 +9,7 @@ use openledger_train::{Happening, JobId, JobState, Moment, Phase, Preset, Recipe
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::contribute::Snapshots;
 use super::{Demo, report::Report};
 use crate::progress::Progress;
 
@@ -36,12 +37,12 @@ struct Events {
 
 impl Demo<'_> {
     /// Trains, measures, publishes and serves both adapters.
-    pub(super) async fn train(&self, snapshot: &SnapshotRef, report: &mut Report) -> Result<()> {
-        let main = self.main_recipe(snapshot);
+    pub(super) async fn train(&self, snapshots: &Snapshots, report: &mut Report) -> Result<()> {
+        let main = self.main_recipe(&snapshots.full);
         let job = self.submit(&main, true).await?;
         self.follow(job, "train", Some(report)).await?;
         self.publish(job, MAIN_MODEL).await.context("could not publish")?;
-        let second = self.submit(&self.second_recipe(snapshot), false).await?;
+        let second = self.submit(&self.second_recipe(&snapshots.early), false).await?;
         self.follow(second, "second adapter", None).await?;
         self.publish(second, SECOND_MODEL).await.context("could not publish the second adapter")?;
         Ok(())
@@ -55,7 +56,7 @@ impl Demo<'_> {
         recipe
     }
 
-    /// Only the attention's output side, rank 4: a third of the work, and other weights.
+    /// On the early snapshot, rank 4, one checkpoint: a quarter of the work.
     fn second_recipe(&self, snapshot: &SnapshotRef) -> Recipe {
         let mut recipe = self.main_recipe(snapshot);
         recipe.name = SECOND_MODEL.to_owned();
