@@ -93,7 +93,7 @@ fn print(findings: &[Finding]) {
     table.print();
     let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     line("");
-    line(format_args!("{} warnings, {} failures", count(Verdict::Warn), count(Verdict::Fail)));
+    line(format_args!("warnings: {}, failures: {}", count(Verdict::Warn), count(Verdict::Fail)));
 }
 
 fn processor() -> Finding {

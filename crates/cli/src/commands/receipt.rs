@@ -15,7 +15,7 @@ use openledger_sdk::ChainClient;
 use openledger_serve::{ServeConfig, Server};
 use openledger_settlement::ledger::SETTLEMENT_SCHEMA;
 use openledger_settlement::verify::{
-    Check, Disclosure, PublishedTerms, ReceiptBundle, Stage, VerifyReport, verify_receipt, verify_replay,
+    Check, Disclosure, Inclusion, PublishedTerms, ReceiptBundle, Stage, VerifyReport, verify_receipt, verify_replay,
 };
 use openledger_store::{OpenStoreError, Store};
 use openledger_train::TRAIN_SCHEMA;
@@ -116,11 +116,24 @@ async fn gather(context: &Context, receipt: &str) -> Result<Gathered> {
     }
     let mut evidence = Evidence::read(Path::new(receipt))?;
     if evidence.bundle.inclusion.is_none() {
-        // The epoch may have closed since the file was written; without a gateway it stays unchecked, and is said to.
-        let newer = context.gateway()?.receipt(evidence.bundle.receipt.hash()).await;
-        evidence.bundle.inclusion = newer.ok().and_then(|bundle| bundle.inclusion);
+        evidence.bundle.inclusion = newer_inclusion(context, evidence.bundle.receipt.hash()).await;
     }
     Ok(Gathered { bundle: evidence.bundle, disclosure: Some(evidence.disclosure), asked: None })
+}
+
+/// The epoch may have closed since the file was written.
+async fn newer_inclusion(context: &Context, receipt: ReceiptHash) -> Option<Inclusion> {
+    let newer = match context.gateway() {
+        Ok(gateway) => gateway.receipt(receipt).await.map_err(anyhow::Error::new),
+        Err(error) => Err(error),
+    };
+    match newer {
+        Ok(bundle) => bundle.inclusion,
+        Err(error) => {
+            note(format_args!("could not ask the gateway whether the receipt's epoch has closed: {error:#}"));
+            None
+        }
+    }
 }
 
 /// Every check that needs no model.
@@ -204,7 +217,7 @@ fn open_store(data_dir: &Path) -> Result<Store> {
 fn replay(
     store: Store,
     serve: ServeConfig,
-    model: &PathBuf,
+    model: &Path,
     receipt: &Receipt,
     disclosure: &Disclosure,
 ) -> Result<VerifyReport> {

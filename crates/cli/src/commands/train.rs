@@ -290,7 +290,9 @@ async fn cancel(context: &Context, json: bool, id: JobId) -> Result<()> {
     if json {
         return output::json(&job);
     }
-    line(format_args!("job {id} is {}", plain(&job["state"])));
+    // A running job stops at its next step.
+    let state = if job["state"] == "running" { "stopping".to_owned() } else { plain(&job["state"]) };
+    line(format_args!("job {id} is {state}"));
     Ok(())
 }
 
