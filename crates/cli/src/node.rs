@@ -53,6 +53,8 @@ impl Node {
     /// Starts every part on `data_dir`, in the order in which they need one another.
     pub(crate) async fn start(data_dir: &Path, config: &Config, model_path: &Path) -> Result<Self> {
         check_format(data_dir)?;
+        // Artifacts are found again from any working directory.
+        let data_dir = &data_dir.canonicalize().with_context(|| format!("could not find {}", data_dir.display()))?;
         let store =
             Store::open(data_dir.join("store"), &[DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA])
                 .with_context(|| format!("could not open the store in {}", data_dir.display()))?;

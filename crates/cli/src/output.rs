@@ -1,5 +1,6 @@
 //! What the program prints, and how it ends.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -19,10 +20,9 @@ pub(crate) fn fail(error: &anyhow::Error) -> ExitCode {
 /// The exit code of a check that ran and said no.
 pub(crate) const CHECK_FAILED: u8 = 3;
 
-/// Prints a line of the result.
-#[expect(clippy::print_stdout, reason = "standard output is the result")]
+/// Prints a line of the result. A reader that went away (`| head`) has what it wanted.
 pub(crate) fn line(text: impl std::fmt::Display) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }
 
 /// Prints the result as one JSON object, indented for people.

@@ -3,7 +3,7 @@
 //! A receipt holds its salted hash. Whoever has the request and the salt can show what was asked and replay the
 //! answer; nobody else learns anything.
 
-use openledger_primitives::{B256, canonical_json, keccak256};
+use openledger_primitives::B256;
 use openledger_serve::Sampling;
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,7 @@ impl CanonicalRequest {
     ///
     /// # Errors
     /// 422 as [`ChatRequest::turns`].
-    pub fn new(chat: &ChatRequest, salt: B256) -> Result<Self, ApiError> {
+    pub(crate) fn new(chat: &ChatRequest, salt: B256) -> Result<Self, ApiError> {
         let derived = u64::from_be_bytes(salt.0[..8].try_into().expect("eight of thirty-two bytes"));
         Ok(Self {
             model: chat.model.clone(),
@@ -53,16 +53,6 @@ impl CanonicalRequest {
         })
     }
 
-    /// The canonical bytes (RFC 8785).
-    ///
-    /// # Errors
-    /// 422 when a number has no canonical form (an infinite temperature, say).
-    pub fn bytes(&self) -> Result<Vec<u8>, ApiError> {
-        let not_canonical = |reason: String| ApiError::invalid("invalid_number", reason);
-        let value = serde_json::to_value(self).map_err(|error| not_canonical(error.to_string()))?;
-        canonical_json::to_vec(&value).map_err(|error| not_canonical(error.to_string()))
-    }
-
     /// The seed as a number; 0 if somebody wrote something else there.
     pub fn seed(&self) -> u64 {
         self.seed.parse().unwrap_or(0)
@@ -72,9 +62,4 @@ impl CanonicalRequest {
     pub fn sampling(&self) -> Sampling {
         Sampling { temperature: self.temperature as f32, top_p: self.top_p as f32, top_k: self.top_k }
     }
-}
-
-/// `keccak256(salt ‖ bytes)`, the form in which requests and answers stand in receipts.
-pub fn salted_hash(salt: B256, bytes: &[u8]) -> B256 {
-    keccak256([salt.as_slice(), bytes].concat())
 }

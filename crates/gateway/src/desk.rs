@@ -19,7 +19,7 @@ pub(crate) const WAITING_MAX: usize = 256;
 /// Why an answer was not attributed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DeskError {
+pub(crate) enum DeskError {
     /// Too many wait.
     #[error("{WAITING_MAX} answers wait to be attributed already, which is the limit")]
     Busy,

@@ -6,8 +6,13 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 /// A refused request, in OpenAI's error shape: `{"error": {"message", "type", "code", "param"}}`.
+///
+/// Boxed, because every handler's result carries it.
 #[derive(Debug)]
-pub struct ApiError {
+pub(crate) struct ApiError(Box<Fields>);
+
+#[derive(Debug)]
+struct Fields {
     status: StatusCode,
     code: String,
     message: String,
@@ -17,70 +22,61 @@ pub struct ApiError {
 
 impl ApiError {
     /// An error of `status` with a stable `code` and a sentence.
-    pub fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), param: None, headers: HeaderMap::new() }
+    pub(crate) fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
+        let (code, message) = (code.into(), message.into());
+        Self(Box::new(Fields { status, code, message, param: None, headers: HeaderMap::new() }))
     }
 
     /// 400: the request cannot be read.
-    pub fn bad_request(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn bad_request(code: &str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
     /// 404: nothing has that name.
-    pub fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
+    pub(crate) fn not_found(what: &str, name: impl std::fmt::Display) -> Self {
         Self::new(StatusCode::NOT_FOUND, format!("{what}_not_found"), format!("there is no {what} {name}"))
     }
 
     /// 409: the request contradicts what is there.
-    pub fn conflict(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn conflict(code: &str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
     /// 422: readable, but not allowed.
-    pub fn invalid(code: &str, message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(code: &str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
     /// 429 with a `Retry-After`.
-    pub fn busy(message: impl Into<String>, retry_after_ms: u64) -> Self {
+    pub(crate) fn busy(message: impl Into<String>, retry_after_ms: u64) -> Self {
         let seconds = retry_after_ms.div_ceil(1000).max(1);
         Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).with_header(header::RETRY_AFTER, &seconds.to_string())
     }
 
     /// 500: our fault. The chain of causes goes to the log, not to the client.
-    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "request failed");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")
     }
 
     /// Names the parameter at fault.
     #[must_use]
-    pub fn with_param(mut self, param: impl Into<String>) -> Self {
-        self.param = Some(param.into());
+    pub(crate) fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.0.param = Some(param.into());
         self
     }
 
     /// Adds a header; values that no header can carry are left out.
     #[must_use]
-    pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(name, value);
+            self.0.headers.insert(name, value);
         }
         self
     }
 
-    /// Its status.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// Its sentence.
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     fn kind(&self) -> &'static str {
-        match self.status.as_u16() {
+        match self.0.status.as_u16() {
             402 => "payment_required",
             401 | 403 => "permission_error",
             404 => "not_found_error",
@@ -91,14 +87,15 @@ impl ApiError {
     }
 
     /// The body as JSON, also used inside event streams.
-    pub fn body(&self) -> serde_json::Value {
-        json!({"error": {"message": self.message, "type": self.kind(), "code": self.code, "param": self.param}})
+    pub(crate) fn body(&self) -> serde_json::Value {
+        let Fields { code, message, param, .. } = &*self.0;
+        json!({"error": {"message": message, "type": self.kind(), "code": code, "param": param}})
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        (self.status, self.headers.clone(), Json(self.body())).into_response()
+        (self.0.status, self.0.headers.clone(), Json(self.body())).into_response()
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) const MAX_TOKENS_DEFAULT: u32 = 256;
 /// Fields that clients send by habit and that cannot change the answer here (`user`, `metadata`, `store`) are
 /// taken and ignored; fields that would change it and are not supported are refused by name.
 #[derive(Debug, Clone, Deserialize)]
-pub struct ChatRequest {
+pub(crate) struct ChatRequest {
     /// Name of a published model, or of the base model.
     pub model: String,
     /// The conversation.
@@ -64,7 +64,7 @@ pub struct ChatRequest {
 
 /// One message of a conversation.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct Message {
+pub(crate) struct Message {
     /// `system`, `user` or `assistant`.
     pub role: String,
     /// Its text.
@@ -74,7 +74,7 @@ pub struct Message {
 /// Text, or OpenAI's list of text parts.
 #[derive(Debug, Clone, Deserialize, Serialize)]
 #[serde(untagged)]
-pub enum Content {
+pub(crate) enum Content {
     /// Plain text.
     Text(String),
     /// Parts; only text parts are supported.
@@ -83,7 +83,7 @@ pub enum Content {
 
 /// A part of a message.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-pub struct Part {
+pub(crate) struct Part {
     /// `text`.
     #[serde(rename = "type")]
     pub kind: String,
@@ -95,7 +95,7 @@ pub struct Part {
 /// One stop text or several.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// One.
     One(String),
     /// Several.
@@ -104,7 +104,7 @@ pub enum Stop {
 
 /// Options of a stream.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
-pub struct StreamOptions {
+pub(crate) struct StreamOptions {
     /// Whether one last chunk with empty choices carries the usage.
     #[serde(default)]
     pub include_usage: bool,
@@ -131,7 +131,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// 422 naming the field, the limit and the value.
-    pub fn turns(&self) -> Result<Turns, ApiError> {
+    pub(crate) fn turns(&self) -> Result<Turns, ApiError> {
         self.check_fields()?;
         if self.messages.is_empty() || self.messages.len() > MESSAGES_MAX {
             let message = format!("{} messages were given; 1 to {MESSAGES_MAX} are taken", self.messages.len());
@@ -165,12 +165,12 @@ impl ChatRequest {
     }
 
     /// The most tokens to generate.
-    pub fn tokens_max(&self) -> u32 {
+    pub(crate) fn tokens_max(&self) -> u32 {
         self.max_completion_tokens.or(self.max_tokens).unwrap_or(MAX_TOKENS_DEFAULT)
     }
 
     /// Texts that end the answer.
-    pub fn stops(&self) -> Vec<String> {
+    pub(crate) fn stops(&self) -> Vec<String> {
         match &self.stop {
             None => Vec::new(),
             Some(Stop::One(text)) => vec![text.clone()],

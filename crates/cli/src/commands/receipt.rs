@@ -196,7 +196,7 @@ async fn replay_evidence(gathered: &Gathered, data_dir: &Path, model: Option<Pat
     ensure!(data_dir.join("FORMAT").is_file(), "{} is not the data directory of a node", data_dir.display());
     let store = open_store(data_dir)?;
     let config = Config::load(data_dir)?;
-    let model = model_path(model.or(config.model).as_deref(), data_dir).await?;
+    let model = model_path(model.or(config.model).as_deref()).await?;
     let receipt = gathered.bundle.receipt.receipt.clone();
     note("running the model again ...");
     let work = move || replay(store, config.serve, &model, &receipt, &disclosure);

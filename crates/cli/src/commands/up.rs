@@ -14,7 +14,7 @@ use crate::output::line;
 /// Runs `up`.
 pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let config = configure(&options)?;
-    let model = model_path(config.model.as_deref(), &options.data_dir).await?;
+    let model = model_path(config.model.as_deref()).await?;
     let node = Node::start(&options.data_dir, &config, &model).await?;
     announce(&node, &options.data_dir)?;
     wait_for_stop().await?;
@@ -34,11 +34,11 @@ fn configure(options: &UpOptions) -> Result<Config> {
     Ok(config)
 }
 
-/// The model named, or the default one, pulled into the data directory.
-pub(crate) async fn model_path(named: Option<&Path>, data_dir: &Path) -> Result<PathBuf> {
+/// The model named, or the default one, pulled into the cache where `model pull` puts it too.
+pub(crate) async fn model_path(named: Option<&Path>) -> Result<PathBuf> {
     match named {
         Some(path) => Ok(path.to_owned()),
-        None => super::model::pull_default(&data_dir.join("models")).await,
+        None => super::model::pull_default(&super::model::cache_folder()?).await,
     }
 }
 

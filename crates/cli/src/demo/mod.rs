@@ -39,8 +39,7 @@ pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let started = Instant::now();
     let temporary = tempfile::Builder::new().prefix("openledger-demo-").tempdir().context("no temporary folder")?;
     let data_dir = options.data_dir.as_deref().unwrap_or(temporary.path());
-    let models = dirs_cache().unwrap_or_else(|| data_dir.to_owned());
-    let model = model_path(options.model.as_deref(), &models).await?;
+    let model = model_path(options.model.as_deref()).await?;
     let node = Node::start(data_dir, &config(), &model).await?;
     note(format_args!("node is up: chain RPC {}, gateway {}", node.rpc_url(), node.gateway_url()));
     let outcome = Demo::new(&node).await?.run().await;
@@ -67,13 +66,6 @@ fn config() -> Config {
         epoch_seconds: 3600,
         ..Config::default()
     }
-}
-
-/// Where pulled models are kept between runs, as other programs keep theirs.
-fn dirs_cache() -> Option<std::path::PathBuf> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(std::path::PathBuf::from);
-    let cache = cache.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cache")));
-    Some(cache?.join("openledger").join("models"))
 }
 
 fn write_json(path: &Path, report: &Report) -> Result<()> {
