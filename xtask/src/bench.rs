@@ -7,9 +7,9 @@ use crate::process;
 /// Runs the measurement of `subject`; further arguments go to it.
 pub fn run(subject: &str, rest: &[&str]) -> Result<()> {
     let (package, example) = match subject {
-        "serve" => ("openledger-serve", "speed"),
-        "train" => ("openledger-train", "speed"),
-        "attribution" => ("openledger-attribution", "speed"),
+        "serve" => ("openledger-serve", "serve_speed"),
+        "train" => ("openledger-train", "train_speed"),
+        "attribution" => ("openledger-attribution", "attribution_speed"),
         "chain" => ("openledger-chain", "transfers"),
         other => bail!("no benchmark {other:?}; there are serve, train, attribution and chain"),
     };

@@ -1,4 +1,4 @@
-"""llama.cpp (Python package xllamacpp) on the workload of examples/speed.rs; prints one JSON object, or null if not installed.
+"""llama.cpp (Python package xllamacpp) on the workload of examples/serve_speed.rs; prints one JSON object, or null if not installed.
 
 usage: peer_llamacpp.py MODEL.gguf FOLDER_WITH_bench-N.gguf THREADS
 """

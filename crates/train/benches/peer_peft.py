@@ -1,4 +1,4 @@
-"""transformers and peft on the workload of examples/speed.rs, float32 on the CPU; prints one JSON object, or null if not installed.
+"""transformers and peft on the workload of examples/train_speed.rs, float32 on the CPU; prints one JSON object, or null if not installed.
 
 usage: peer_peft.py THREADS STEPS [MODEL_FOLDER]; without a folder a random model of SmolLM2-135M's shape is used, which computes as fast.
 """

@@ -1,6 +1,6 @@
 //! Speed of decoding, prefill and training; prints one JSON object.
 //!
-//! `cargo run --release -p openledger-engine --example speed -- <model> [threads]`
+//! `cargo run --release -p openledger-engine --example engine_speed -- <model> [threads]`
 
 #![allow(clippy::print_stdout, reason = "the result of a measurement goes to stdout")]
 
