@@ -182,8 +182,10 @@ async fn start_chain(data_dir: &Path, config: &Config) -> Result<(Chain, RpcServ
     let open = move || Chain::open(chain);
     let chain = tokio::task::spawn_blocking(open).await.context("the chain's opener died")?;
     let chain = chain.with_context(|| format!("could not open the chain in {}", data_dir.display()))?;
+    let rpc = chain.serve(config.rpc_listen).await;
+    let address = config.rpc_listen;
     let rpc =
-        chain.serve(config.rpc_listen).await.context("could not start JSON-RPC; --rpc-listen chooses another port")?;
+        rpc.with_context(|| format!("could not start JSON-RPC on {address}; --rpc-listen chooses another port"))?;
     Ok((chain, rpc))
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use openledger_primitives::Wei;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::accounts;
 use crate::args::UpOptions;
@@ -16,8 +17,10 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let config = configure(&options)?;
     let model = model_path(config.model.as_deref()).await?;
     let node = Node::start(&options.data_dir, &config, &model).await?;
+    // Whoever reads the addresses may stop the node at once, so it listens for that before it names them.
+    let mut stop = StopSignals::listen().context("could not listen for Ctrl-C and SIGTERM")?;
     announce(&node, &options.data_dir)?;
-    wait_for_stop().await?;
+    stop.wait().await;
     line("stopping ...");
     node.shutdown().await;
     line("stopped; everything acknowledged is on disk");
@@ -63,11 +66,21 @@ fn announce(node: &Node, data_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-async fn wait_for_stop() -> Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-        .context("could not listen for SIGTERM")?;
-    tokio::select! {
-        pressed = tokio::signal::ctrl_c() => pressed.context("could not listen for Ctrl-C"),
-        _ = terminate.recv() => Ok(()),
+/// What stops a node.
+struct StopSignals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
     }
 }

@@ -323,6 +323,11 @@ impl From<PrepareError> for ApiError {
             PrepareError::Store(error) => error.into(),
             PrepareError::Blob(error) => Self::internal(&error),
             PrepareError::Unfinished { .. } => Self::conflict("upload_unfinished", error.to_string()),
+            PrepareError::NothingAccepted(ref report) => {
+                // The first reason usually holds for all rows, and says what to change.
+                let first = report.rejections.first().map(|one| format!("; {one}"));
+                Self::invalid("unusable_file", error.to_string() + &first.unwrap_or_default())
+            }
             _ => Self::invalid("unusable_file", chain(&error)),
         }
     }

@@ -1,0 +1,12 @@
+//! The whole system: the real binary, driven over JSON-RPC and HTTP as anyone else drives it.
+
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)] // A test that meets an error should stop with it.
+
+mod bad_input;
+mod killed;
+mod node;
+mod openai_client;
+mod people;
+mod prepared;
+mod stopped;
+mod whole_loop;

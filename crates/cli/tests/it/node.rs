@@ -1,0 +1,207 @@
+//! The binary as a process: started on a data directory, read, interrupted, killed.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use openledger_engine::format::DType;
+use openledger_testkit::TinySpec;
+use tempfile::TempDir;
+
+/// Longest wait for anything that a healthy node does.
+pub const WAIT_MAX: Duration = Duration::from_secs(120);
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Name of the data directory inside a home; relative, so that a home can be copied.
+const DATA: &str = "node";
+/// Epochs of a second, so that settlement goes on while a test looks.
+pub const FAST_EPOCHS: &str = "epoch_seconds = 1\nchallenge_window_s = 1\n";
+
+/// A folder with the tiny model and a data directory.
+pub struct Home {
+    dir: TempDir,
+}
+
+/// What a program that ended has left.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stderr: String,
+}
+
+impl Home {
+    /// A new home; `config` is its `openledger.toml`.
+    pub fn new(config: &str) -> Self {
+        let home = Self { dir: tempfile::tempdir().unwrap() };
+        TinySpec::default().write_gguf(&home.path("tiny.gguf"), DType::Q8_0).unwrap();
+        std::fs::create_dir(home.data()).unwrap();
+        std::fs::write(home.data().join("openledger.toml"), config).unwrap();
+        home
+    }
+
+    /// A copy of a home whose node has stopped.
+    pub fn copy_of(other: &Path) -> Self {
+        let home = Self { dir: tempfile::tempdir().unwrap() };
+        copy(other, home.dir.path());
+        home
+    }
+
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.path(DATA)
+    }
+
+    fn up(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_openledger"));
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENLEDGER_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.root()).stdin(Stdio::null());
+        // A flag given twice would be refused, so the defaults stand back.
+        let defaults = [
+            ("--model", "tiny.gguf"),
+            ("--rpc-listen", "127.0.0.1:0"),
+            ("--http-listen", "127.0.0.1:0"),
+            ("--block-time-s", "0"),
+        ];
+        command.args(["up", "--data-dir", DATA]).args(arguments);
+        for (flag, value) in defaults.into_iter().filter(|(flag, _)| !arguments.contains(flag)) {
+            command.args([flag, value]);
+        }
+        command
+    }
+
+    /// Starts a node and waits until it has announced its addresses.
+    pub fn start(&self, arguments: &[&str]) -> Node {
+        let log = self.path("stderr.log");
+        let mut command = self.up(arguments);
+        command.stdout(Stdio::piped()).stderr(File::create(&log).unwrap());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let mut node = Node { child, lines, log, rpc: String::new(), gateway: String::new() };
+        node.rpc = node.announced("chain RPC");
+        node.gateway = node.announced("gateway");
+        node
+    }
+
+    /// Runs a node that must not start.
+    pub fn refused(&self, arguments: &[&str]) -> Ended {
+        let log = self.path("refused.log");
+        let mut command = self.up(arguments);
+        let mut child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let status = wait_for_end(&mut child);
+        Ended { status, stderr: std::fs::read_to_string(log).unwrap() }
+    }
+}
+
+/// A running node; it is killed when dropped.
+pub struct Node {
+    child: Child,
+    lines: Receiver<String>,
+    log: PathBuf,
+    pub rpc: String,
+    pub gateway: String,
+}
+
+impl Node {
+    /// The URL on the line that begins with `label`.
+    fn announced(&mut self, label: &str) -> String {
+        let line = self.line_with(label);
+        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        url.unwrap_or_else(|| panic!("no URL on the line {line:?}")).to_owned()
+    }
+
+    /// Reads lines until one holds `text`.
+    pub fn line_with(&mut self, text: &str) -> String {
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.contains(text) => return line,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => panic!("no line with {text:?} in time: {}", self.stderr()),
+                Err(RecvTimeoutError::Disconnected) => panic!("ended without a line with {text:?}: {}", self.stderr()),
+            }
+        }
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// A URL of the gateway.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}/{path}", self.gateway)
+    }
+
+    /// kill -9.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// What Ctrl-C sends; gives the exit status and the last line.
+    pub fn interrupt(mut self) -> (ExitStatus, String) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let last = self.line_with("stopped");
+        (wait_for_end(&mut self.child), last)
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for_end(child: &mut Child) -> ExitStatus {
+    let until = Instant::now() + WAIT_MAX;
+    while Instant::now() < until {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let _ = child.kill();
+    panic!("the program did not end within {WAIT_MAX:?}");
+}
+
+/// Looks until there is something to see.
+///
+/// # Panics
+/// When there is nothing after [`WAIT_MAX`].
+pub async fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let until = Instant::now() + WAIT_MAX;
+    while Instant::now() < until {
+        if let Some(seen) = look().await {
+            return seen;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    panic!("{what}: not within {WAIT_MAX:?}");
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
