@@ -29,8 +29,8 @@ const write = (folder, name, text) => {
   mkdirSync(folder, { recursive: true });
   if (!existsSync(path) || readFileSync(path, "utf8") !== text) writeFileSync(path, text);
 };
-// Type names carry numbers that change with every edit of any source.
-const plain = (type) => type.replace(/\)\d+_/g, ")_");
+// Names of declared types carry numbers that change with every edit of any source; the length of an array stays.
+const plain = (type) => type.replace(/(t_(?:struct|enum|contract|userDefinedValueType)\([^()]*\))\d+/g, "$1");
 const layoutOf = ({ storage, types }) => ({
   storage: storage.map(({ label, slot, offset, type }) => ({ label, slot, offset, type: plain(type) })),
   structs: Object.fromEntries(

@@ -12,8 +12,8 @@ use axum::http::StatusCode;
 use openledger_contracts::addresses::DATANET_REGISTRY;
 use openledger_contracts::{IDatanetRegistry, LicenceTerms};
 use openledger_datanet::{
-    BatchError, DatanetError, DatanetInfo, Format, LoadBatchError, Mapping, NewUpload, PrepareError, PreparedBatch,
-    RecordAccessError, SnapshotError, Upload, UploadError,
+    BatchError, DatanetError, DatanetInfo, Datanets, Format, LoadBatchError, Mapping, NewUpload, PrepareError,
+    PreparedBatch, RecordAccessError, SnapshotError, Upload, UploadError,
 };
 use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId, SnapshotId};
 use openledger_sdk::ChainError;
@@ -129,7 +129,18 @@ pub(crate) async fn begin_upload(
 ) -> Result<Json<Upload>, ApiError> {
     let BeginUpload { contributor, file_name, bytes, hash } = body;
     let new = NewUpload { datanet, contributor, file_name, bytes, hash };
-    Ok(Json(blocking(move || app.datanets.begin_upload(&new)).await??))
+    let upload = blocking(move || {
+        let upload = app.datanets.begin_upload(&new)?;
+        completed(&app.datanets, upload)
+    });
+    Ok(Json(upload.await??))
+}
+
+/// Checks the hash of an upload whose bytes are all here. That is due with the last chunk; a node that died in between
+/// does it when it is next asked.
+fn completed(datanets: &Datanets, upload: Upload) -> Result<Upload, UploadError> {
+    let due = !upload.finished && upload.received_bytes == upload.declared.bytes;
+    if due { datanets.finish_upload(upload.id) } else { Ok(upload) }
 }
 
 /// Where a chunk belongs.
@@ -147,14 +158,18 @@ pub(crate) async fn append_upload(
 ) -> Result<Json<Upload>, ApiError> {
     let upload = blocking(move || {
         let upload = app.datanets.append_upload(id, place.offset, &chunk)?;
-        if upload.received_bytes == upload.declared.bytes { app.datanets.finish_upload(id) } else { Ok(upload) }
+        completed(&app.datanets, upload)
     });
     Ok(Json(upload.await??))
 }
 
 /// How far an upload has come.
 pub(crate) async fn upload_status(State(app): State<Arc<App>>, Path(id): Path<B256>) -> Result<Json<Upload>, ApiError> {
-    Ok(Json(blocking(move || app.datanets.upload(id)).await??))
+    let upload = blocking(move || {
+        let upload = app.datanets.upload(id)?;
+        completed(&app.datanets, upload)
+    });
+    Ok(Json(upload.await??))
 }
 
 /// Forgets an upload.
@@ -185,7 +200,11 @@ pub(crate) async fn prepare_batch(
 ) -> Result<Json<Value>, ApiError> {
     let shared = Arc::clone(&app);
     let id = body.upload;
-    let upload = blocking(move || shared.datanets.upload(id)).await??;
+    let upload = blocking(move || {
+        let upload = shared.datanets.upload(id)?;
+        completed(&shared.datanets, upload)
+    });
+    let upload = upload.await??;
     if upload.declared.datanet != datanet {
         return Err(ApiError::not_found("upload", body.upload));
     }
