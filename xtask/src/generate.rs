@@ -11,8 +11,8 @@ const GENERATED: [&str; 2] = ["crates/contracts/artifacts", FORMATS];
 /// The page of all formats, made of the crates' own pages.
 const FORMATS: &str = "docs/formats.md";
 /// The crates that define formats, in reading order.
-const FORMAT_CRATES: [&str; 8] =
-    ["primitives", "contracts", "datanet", "train", "attribution", "settlement", "store", "chain"];
+const FORMAT_CRATES: [&str; 9] =
+    ["primitives", "contracts", "datanet", "train", "attribution", "settlement", "store", "chain", "cli"];
 
 const FORMATS_HEAD: &str = "\
 # Formats

@@ -33,6 +33,9 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const DEV_FUNDS_OPEN: u64 = 1_000_000;
 /// OPEN that the development operator has bonded.
 const DEV_BOND_OPEN: u64 = 1_000;
+/// Where blocks come with transactions: seconds without one after which an empty block is made. Epochs end by the
+/// chain's time, so it must not stand still.
+const IDLE_BLOCK_S: u64 = 2;
 /// Pause between two looks of the settlement worker, in milliseconds.
 const SETTLEMENT_POLL_MS: u64 = 500;
 
@@ -178,6 +181,7 @@ async fn start_chain(data_dir: &Path, config: &Config) -> Result<(Chain, RpcServ
     let genesis = load_or_make_genesis(&data_dir.join("genesis.json"), config)?;
     let mut chain = ChainConfig::new(data_dir.join("chain"), genesis);
     chain.block_time_s = config.block_time_s;
+    chain.idle_block_s = IDLE_BLOCK_S;
     chain.development = true;
     let open = move || Chain::open(chain);
     let chain = tokio::task::spawn_blocking(open).await.context("the chain's opener died")?;
