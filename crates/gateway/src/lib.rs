@@ -4,6 +4,7 @@
 //! logic decide, the books are written, the answer goes out. [`answer`] holds what serving and [`replay`] share.
 
 pub mod answer;
+pub mod api;
 mod app;
 pub mod canonical;
 pub mod catalog;
