@@ -17,9 +17,9 @@ pub const TRAIN_SCHEMA: Schema = Schema {
     name: "train",
     migrations: &[
         Migration {
-        version: 1,
-        name: "jobs and their events",
-        sql: "CREATE TABLE train_job (
+            version: 1,
+            name: "jobs and their events",
+            sql: "CREATE TABLE train_job (
                 id INTEGER PRIMARY KEY,
                 state TEXT NOT NULL,
                 step INTEGER NOT NULL DEFAULT 0,
@@ -53,7 +53,8 @@ UPDATE train_job SET loss = (
     WHERE job = train_job.id AND json_extract(happening, '$.kind') = 'step' ORDER BY sequence DESC LIMIT 1);
 ";
 
-const JOB_COLUMNS: &str = "id, state, step, steps, created_at_ms, changed_at_ms, error, artifact, recipe, terms, owner, loss";
+const JOB_COLUMNS: &str =
+    "id, state, step, steps, created_at_ms, changed_at_ms, error, artifact, recipe, terms, owner, loss";
 
 /// Why the job tables were not read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -104,12 +105,7 @@ impl JobTable {
     }
 
     /// Adds a job that does not wait yet: paused until its records are on disk.
-    pub(crate) fn insert(
-        &self,
-        recipe: &Recipe,
-        terms: &Terms,
-        owner: Option<Address>,
-    ) -> Result<JobId, TableError> {
+    pub(crate) fn insert(&self, recipe: &Recipe, terms: &Terms, owner: Option<Address>) -> Result<JobId, TableError> {
         let terms = serde_json::to_string(terms).expect("terms have string keys only");
         let recipe = recipe.to_json().to_string();
         self.store.with_tx(|tx| {

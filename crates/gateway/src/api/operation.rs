@@ -85,8 +85,7 @@ impl Op {
     /// Header of a state-changing request made in a session.
     pub(super) fn csrf(mut self) -> Self {
         let text = "The session's token; needed when the request carries a session cookie.";
-        self.operation =
-            self.operation.parameter(parameter("x-csrf-token", ParameterIn::Header, Type::String, text));
+        self.operation = self.operation.parameter(parameter("x-csrf-token", ParameterIn::Header, Type::String, text));
         self
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::recipe::{Estimate, EncodeReport, Happening, Recipe, Terms};
+use super::recipe::{EncodeReport, Estimate, Happening, Recipe, Terms};
 use super::scalar::{Account, Amount, Hash, HexBytes};
 
 /// A run asked for.
