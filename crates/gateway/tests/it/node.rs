@@ -77,7 +77,8 @@ async fn run(dir: &std::path::Path) -> (Running, String, String) {
     let path = dir.join("tiny.gguf");
     TinySpec::default().write_gguf(&path, DType::Q8_0).unwrap();
     let model = Model::open(&path).unwrap();
-    let serve = ServeConfig { max_context: model.config().context, threads: 1, ..ServeConfig::default() };
+    let mut serve = ServeConfig::default();
+    (serve.max_context, serve.threads) = (model.config().context, 1);
     let server = Server::start(model.clone(), serve).unwrap();
     let factory = FactoryConfig { threads: 1, disk_reserve_bytes: 0, ..FactoryConfig::new(dir.join("train")) };
     let factory = ModelFactory::start(vec![model.clone()], store.clone(), factory).unwrap();
