@@ -32,10 +32,10 @@ const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
 
 /// Addresses of the node, and what was made on it.
-pub struct Node {
-    pub gateway: String,
-    pub rpc: String,
-    pub made: people::Made,
+pub(crate) struct Node {
+    pub(crate) gateway: String,
+    pub(crate) rpc: String,
+    pub(crate) made: people::Made,
     _runtime: Runtime,
     _dir: TempDir,
     _parts: Running,
@@ -49,7 +49,7 @@ struct Running {
 }
 
 /// The node; the first caller starts it.
-pub fn node() -> &'static Node {
+pub(crate) fn node() -> &'static Node {
     static NODE: OnceLock<Node> = OnceLock::new();
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
