@@ -71,6 +71,8 @@ impl Buckets {
         let mut levels: Vec<(IpAddr, f64)> =
             buckets.iter().map(|(&address, &(tokens, filled))| (address, self.level(tokens, filled, now))).collect();
         levels.sort_by(|a, b| b.1.total_cmp(&a.1));
-        levels.iter().take(ADDRESSES_MAX / 2).for_each(|(address, _)| drop(buckets.remove(address)));
+        for (address, _) in levels.iter().take(ADDRESSES_MAX / 2) {
+            buckets.remove(address);
+        }
     }
 }

@@ -194,7 +194,7 @@ impl Tally {
         for (&root, part) in receipt.snapshotRoots.iter().zip(parts).filter(|(_, part)| !part.is_zero()) {
             add(sums.reserves.entry((account, root)).or_default(), part, "a reserve")?;
             if let Some((datanet, _)) = self.datanets.snapshot_of_root(root)? {
-                sums.to_datanet(datanet, account, part)?;
+                sums.credit_datanet(datanet, account, part)?;
             }
         }
         Ok(())
@@ -314,12 +314,12 @@ impl Sums {
         let parts = divide(amount, records.iter().map(|(_, _, weight)| *weight));
         for (&(record, datanet, _), part) in records.iter().zip(parts) {
             add(self.records.entry(record.0).or_default(), part, "a record")?;
-            self.to_datanet(datanet, account, part)?;
+            self.credit_datanet(datanet, account, part)?;
         }
         Ok(())
     }
 
-    fn to_datanet(&mut self, datanet: DatanetId, account: Address, amount: Wei) -> Result<(), TallyError> {
+    fn credit_datanet(&mut self, datanet: DatanetId, account: Address, amount: Wei) -> Result<(), TallyError> {
         add(self.datanets.entry(datanet.0).or_default(), amount, "a Datanet")?;
         add(self.contributors.entry((datanet.0, account)).or_default(), amount, "a contributor")
     }

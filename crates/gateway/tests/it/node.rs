@@ -32,10 +32,10 @@ const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
 
 /// Addresses of the node, and what was made on it.
-pub struct Node {
-    pub gateway: String,
-    pub rpc: String,
-    pub made: people::Made,
+pub(crate) struct Node {
+    pub(crate) gateway: String,
+    pub(crate) rpc: String,
+    pub(crate) made: people::Made,
     _runtime: Runtime,
     _dir: TempDir,
     _parts: Running,
@@ -49,7 +49,7 @@ struct Running {
 }
 
 /// The node; the first caller starts it.
-pub fn node() -> &'static Node {
+pub(crate) fn node() -> &'static Node {
     static NODE: OnceLock<Node> = OnceLock::new();
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
@@ -77,7 +77,8 @@ async fn run(dir: &std::path::Path) -> (Running, String, String) {
     let path = dir.join("tiny.gguf");
     TinySpec::default().write_gguf(&path, DType::Q8_0).unwrap();
     let model = Model::open(&path).unwrap();
-    let serve = ServeConfig { max_context: model.config().context, threads: 1, ..ServeConfig::default() };
+    let mut serve = ServeConfig::default();
+    (serve.max_context, serve.threads) = (model.config().context, 1);
     let server = Server::start(model.clone(), serve).unwrap();
     let factory = FactoryConfig { threads: 1, disk_reserve_bytes: 0, ..FactoryConfig::new(dir.join("train")) };
     let factory = ModelFactory::start(vec![model.clone()], store.clone(), factory).unwrap();

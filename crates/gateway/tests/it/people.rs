@@ -10,49 +10,49 @@ use openledger_sdk::api::ChatRequest;
 use openledger_sdk::{ChainClient, Contribution, GatewayClient, PayerOptions, SnapshotPost, Wallet};
 use serde_json::{Value, json};
 
-pub const CHAIN_ID: u64 = 161_201;
-pub const MODEL: &str = "tiny-analyst";
+pub(crate) const CHAIN_ID: u64 = 161_201;
+pub(crate) const MODEL: &str = "tiny-analyst";
 /// A name and a record that are code where somebody makes a page of them.
-pub const SCRIPT: &str = "<script>alert(1)</script>";
-pub const CONTRIBUTORS: [u32; 2] = [5, 6];
+pub(crate) const SCRIPT: &str = "<script>alert(1)</script>";
+pub(crate) const CONTRIBUTORS: [u32; 2] = [5, 6];
 const RECORDS: usize = 8;
 const MNEMONIC: &str = "test test test test test test test test test test test junk";
 const BUILDER: u32 = 3;
-pub const PAYER: u32 = 4;
+pub(crate) const PAYER: u32 = 4;
 /// Longest wait for anything that a healthy node does.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
 /// The development account of that number.
-pub fn key(index: u32) -> PrivateKeySigner {
+pub(crate) fn key(index: u32) -> PrivateKeySigner {
     MnemonicBuilder::<English>::default().phrase(MNEMONIC).index(index).unwrap().build().unwrap()
 }
 
 /// What was made.
-pub struct Made {
-    pub datanet: u64,
-    pub job: u64,
+pub(crate) struct Made {
+    pub(crate) datanet: u64,
+    pub(crate) job: u64,
     /// The paid answer with its `openledger` object.
-    pub answer: Value,
-    pub receipt: String,
+    pub(crate) answer: Value,
+    pub(crate) receipt: String,
     /// A file that is uploaded, and not yet revealed.
-    pub upload: String,
+    pub(crate) upload: String,
     /// A batch that is prepared, and not committed: its records must not be shown.
-    pub hidden: Value,
+    pub(crate) hidden: Value,
 }
 
-pub struct People {
+pub(crate) struct People {
     builder: ChainClient,
     gateway: GatewayClient,
 }
 
 impl People {
-    pub async fn connect(rpc: &str, gateway: &str) -> Self {
+    pub(crate) async fn connect(rpc: &str, gateway: &str) -> Self {
         let builder = ChainClient::connect(rpc, key(BUILDER)).await.unwrap();
         Self { builder, gateway: GatewayClient::new(gateway).unwrap() }
     }
 
     /// Everything up to a paid answer in a final epoch.
-    pub async fn make(&self) -> Made {
+    pub(crate) async fn make(&self) -> Made {
         let datanet = self.create_datanet().await;
         for contributor in CONTRIBUTORS {
             self.contribute(datanet, contributor).await;
@@ -65,6 +65,8 @@ impl People {
         let question = ChatRequest { max_tokens: Some(6), ..ChatRequest::question(MODEL, "Who came?") };
         let answer = till.chat(&question).await.unwrap();
         eventually(async || {
+            // The chain makes a block for a transaction, and settlement goes by the time of blocks.
+            self.builder.transfer(self.builder.address(), Wei(1)).await.unwrap();
             let epochs: Value = self.gateway.get("v1/epochs").await.unwrap();
             (epochs["data"][0]["state"] == "final").then_some(())
         })
