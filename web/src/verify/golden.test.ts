@@ -24,8 +24,8 @@ import {
 
 const read = (path: string) => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 const CHAIN_ID = 161_201;
-const hub = { chainId: CHAIN_ID, contract: "0x4F50454E00000000000000000000000000000004" } as const;
-const registry = { chainId: CHAIN_ID, contract: "0x4F50454E00000000000000000000000000000002" } as const;
+const hub = { chainId: CHAIN_ID, contract: "0x4f50454e00000000000000000000000000000004" } as const;
+const registry = { chainId: CHAIN_ID, contract: "0x4f50454e00000000000000000000000000000002" } as const;
 const repeat = (byte: string, bytes: number): Hex => `0x${byte.repeat(bytes)}`;
 
 const receipt: ReceiptJson = JSON.parse(read("crates/settlement/tests/golden/receipt.json"));
@@ -100,7 +100,7 @@ describe("a Datanet's batch", () => {
     expiry: 0n,
     uri: "https://example.org/licence",
   };
-  const contributor = "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1";
+  const contributor = "0x1a642f0e3c3af545e7acbd38b07251b3990914f1";
 
   it("has licence, commitment and consent of the golden file", () => {
     expect(licenceHash(terms)).toBe(hashes.licence);
@@ -141,10 +141,10 @@ describe("a Datanet's batch", () => {
 
 describe("a payment channel", () => {
   const config = channelConfig({
-    payer: "0x5050a4F4b3f9338c3472dcC01A87C76A144b3C9c",
-    operator: "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1",
+    payer: "0x5050a4f4b3f9338c3472dcc01a87c76a144b3c9c",
+    operator: "0x1a642f0e3c3af545e7acbd38b07251b3990914f1",
     hub: hub.contract,
-    token: "0x4F50454E00000000000000000000000000000001",
+    token: "0x4f50454e00000000000000000000000000000001",
     withdrawDelayS: 900,
     salt: repeat("00", 32),
   });
@@ -216,7 +216,7 @@ describe("Merkle trees", () => {
   });
 
   it("have claim leaves that bind chain, hub, account and amount", () => {
-    const account = "0x1a642f0E3c3aF545E7AcBD38b07251B3990914F1";
+    const account = "0x1a642f0e3c3af545e7acbd38b07251b3990914f1";
     const leaves = [
       claimLeaf(CHAIN_ID, hub.contract, account, 1n),
       claimLeaf(CHAIN_ID, hub.contract, account, 2n),
