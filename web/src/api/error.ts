@@ -51,7 +51,8 @@ export function describeError(error: unknown): { title: string; detail: string }
 
 function title({ status, code, retryAfterS }: ApiError): string {
   if (status === 404) return "Not found";
-  if (status === 429) return retryAfterS ? `Too many requests; try again in ${retryAfterS} s` : "Too many requests";
+  if (status === 429)
+    return retryAfterS ? `Too many requests; try again in ${retryAfterS} s` : "Too many requests";
   if (code === "not_owner" || status === 403) return "Not allowed";
   if (status === 401) return "Sign in first";
   return status >= 500 ? "The node failed" : "That was refused";

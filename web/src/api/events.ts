@@ -103,7 +103,7 @@ export function useEventStream(
 export type StreamLine = { kind: "data"; text: string } | { kind: "comment"; text: string };
 
 /** Reads an event stream answered to a POST. Ends when the connection does. */
-export async function* readStream(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamLine> {
+export async function* readStream(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<StreamLine> {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let buffer = "";
   try {

@@ -51,12 +51,13 @@ export const datanetsQuery = (filter: { search?: string; owner?: string } = {}) 
           signal,
         }),
       ),
-    initialPageParam: null as string | number | null,
-    getNextPageParam: (last) => last.next_after,
+    initialPageParam: null as number | null,
+    getNextPageParam: (last) => last.next_after ?? null,
   });
 
 export const claimQuery = (address: string) =>
   queryOptions({
     queryKey: [...keys.accounts, address, "claim"],
-    queryFn: ({ signal }) => body(api.GET("/v1/accounts/{address}/claim", { params: { path: { address } }, signal })),
+    queryFn: ({ signal }) =>
+      body(api.GET("/v1/accounts/{address}/claim", { params: { path: { address } }, signal })),
   });

@@ -1,6 +1,15 @@
 /** The chain as the node's status describes it, and a client that reads it. */
 import { createContext, useContext } from "react";
-import { type Address, type Chain, type Client, type HttpTransport, createClient, defineChain, getAddress, http } from "viem";
+import {
+  type Address,
+  type Chain,
+  type Client,
+  createClient,
+  defineChain,
+  getAddress,
+  type HttpTransport,
+  http,
+} from "viem";
 import type { Status } from "../api/queries";
 import type { Place } from "./typed-data";
 
@@ -66,7 +75,7 @@ export function chainInfo(status: Status): ChainInfo {
     development: described.development,
     blockTimeS: described.block_time_s,
     challengeWindowS: described.challenge_window_s,
-    faucetWei: faucet_wei === null ? null : BigInt(faucet_wei),
+    faucetWei: faucet_wei === null || faucet_wei === undefined ? null : BigInt(faucet_wei),
   };
 }
 

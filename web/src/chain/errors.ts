@@ -3,9 +3,9 @@ import {
   type Abi,
   BaseError,
   ContractFunctionRevertedError,
+  decodeErrorResult,
   type Hex,
   InsufficientFundsError,
-  decodeErrorResult,
 } from "viem";
 import { formatOpen, formatTime, shortHex } from "../lib/format";
 import {
@@ -55,7 +55,8 @@ const SENTENCES: Record<string, (values: Arguments) => string> = {
   DatanetRegistry_RecordNotInBatch: () => "The record is not in that batch.",
   DatanetRegistry_SnapshotTooLarge: ([size, limit]) =>
     `The snapshot has ${number(size)} records; at most ${number(limit)} are possible.`,
-  DatanetRegistry_TooManyCurators: ([size, limit]) => `${number(size)} curators are more than ${number(limit)}.`,
+  DatanetRegistry_TooManyCurators: ([size, limit]) =>
+    `${number(size)} curators are more than ${number(limit)}.`,
   DatanetRegistry_UnknownDatanet: ([id]) => `There is no Datanet ${number(id)}.`,
   InferenceHub_AmountTooLarge: () => "The amount is larger than the hub can hold.",
   InferenceHub_BondLocked: () => "The bond is locked until the pending epochs are final.",
@@ -63,7 +64,8 @@ const SENTENCES: Record<string, (values: Arguments) => string> = {
   InferenceHub_InsufficientChannel: ([, amount, available]) =>
     `The channel has ${open(available)} available; ${open(amount)} were asked for.`,
   InferenceHub_InvalidChannel: () => "The hub does not accept this channel's configuration.",
-  InferenceHub_InvalidProof: () => "The proof does not hold under the epoch's root. A newer epoch may have become final.",
+  InferenceHub_InvalidProof: () =>
+    "The proof does not hold under the epoch's root. A newer epoch may have become final.",
   InferenceHub_Insolvent: ([amount, funded]) =>
     `The hub holds ${open(funded)} for claims; ${open(amount)} were asked for.`,
   InferenceHub_NoPendingWithdrawal: () => "No withdrawal was asked for on this channel.",
@@ -74,25 +76,30 @@ const SENTENCES: Record<string, (values: Arguments) => string> = {
   InferenceHub_ZeroAmount: () => "The amount is zero.",
   ModelRegistry_BadLength: ([length, limit]) =>
     `The name has ${number(length)} bytes; it must have at least 1 and at most ${number(limit)}.`,
-  ModelRegistry_CommercialUseForbidden: ([id]) => `The licence of Datanet ${number(id)} forbids commercial use.`,
+  ModelRegistry_CommercialUseForbidden: ([id]) =>
+    `The licence of Datanet ${number(id)} forbids commercial use.`,
   ModelRegistry_DataShareTooLow: ([share, floor]) =>
     `The data contributors' share is ${percent(share)}; a licence asks for at least ${percent(floor)}.`,
   ModelRegistry_DerivativesForbidden: ([id]) => `The licence of Datanet ${number(id)} forbids derivatives.`,
-  ModelRegistry_LicenceExpired: ([id, expiry]) => `The licence of Datanet ${number(id)} expired on ${time(expiry)}.`,
+  ModelRegistry_LicenceExpired: ([id, expiry]) =>
+    `The licence of Datanet ${number(id)} expired on ${time(expiry)}.`,
   ModelRegistry_ModelExists: () => "This model is published already.",
   ModelRegistry_NoSnapshots: () => "The model names no snapshot.",
-  ModelRegistry_ParentsShareWithoutParents: () => "The split has a share for parents, but the model has none.",
+  ModelRegistry_ParentsShareWithoutParents: () =>
+    "The split has a share for parents, but the model has none.",
   ModelRegistry_SnapshotMismatch: ([id, snapshot]) =>
     `Snapshot ${number(snapshot)} of Datanet ${number(id)} is not on chain with this root. Publish it first.`,
   ModelRegistry_SplitOutOfBounds: () => "The split is outside of the bounds that governance set.",
   ModelRegistry_TooMany: ([size, limit]) => `${number(size)} entries are more than ${number(limit)}.`,
   ModelRegistry_UnknownBase: () => "The base model is not registered on chain.",
   ModelRegistry_UnknownModel: () => "There is no such model.",
-  StakerPool_InsufficientStake: ([amount, stake]) => `The stake is ${open(stake)}; ${open(amount)} were asked for.`,
+  StakerPool_InsufficientStake: ([amount, stake]) =>
+    `The stake is ${open(stake)}; ${open(amount)} were asked for.`,
   StakerPool_NothingToWithdraw: () => "There is nothing to withdraw.",
   StakerPool_TooEarly: ([at]) => `That is possible from ${time(at)} on.`,
   StakerPool_ZeroAmount: () => "The amount is zero.",
-  ERC20InsufficientBalance: ([, balance, needed]) => `The account has ${open(balance)}; ${open(needed)} are needed.`,
+  ERC20InsufficientBalance: ([, balance, needed]) =>
+    `The account has ${open(balance)}; ${open(needed)} are needed.`,
   ERC20InsufficientAllowance: () => "The allowance is too small.",
   OwnableUnauthorizedAccount: () => "Only governance may do that.",
 };
@@ -117,7 +124,8 @@ export function decodeRevert(data: Hex): string | null {
 
 /** Why a call or a transaction failed, as a sentence. */
 export function explainChainError(error: unknown): string {
-  if (!(error instanceof BaseError)) return error instanceof Error ? error.message : "The chain gave no reason.";
+  if (!(error instanceof BaseError))
+    return error instanceof Error ? error.message : "The chain gave no reason.";
   const reverted = error.walk((cause) => cause instanceof ContractFunctionRevertedError);
   if (reverted instanceof ContractFunctionRevertedError) {
     if (reverted.data !== undefined) return describeRevert(reverted.data.errorName, reverted.data.args ?? []);

@@ -1,5 +1,5 @@
 /** The structured messages (EIP-712) that accounts sign, and the hashes made of them. */
-import { type Address, type Hex, encodeAbiParameters, hashTypedData, keccak256, zeroAddress } from "viem";
+import { type Address, encodeAbiParameters, type Hex, hashTypedData, keccak256, zeroAddress } from "viem";
 
 /** Where a signed message holds: one chain, one contract. */
 export interface Place {

@@ -2,7 +2,7 @@ import { privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
 import { voucherMessage } from "../chain/typed-data";
 import { afterCharge, callsLeft, corrected, left } from "./account";
-import { BadOffer, type Offer, fromHeader, takeOffer, toHeader, voucherPayment } from "./x402";
+import { BadOffer, fromHeader, type Offer, takeOffer, toHeader, voucherPayment } from "./x402";
 
 const hub = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
 const token = "0x4f50454e00000000000000000000000000000001";
@@ -54,7 +54,10 @@ it("believes the server's count only with the payer's own voucher or the chain b
   const claim = async (charged: string, signed: bigint, signer: typeof payer) => {
     const signature = await signer.signTypedData(voucherMessage(id, signed, hub));
     const voucherState = { signedMaxClaimable: String(signed), signature };
-    return corrected({ ...offer, extra: { ...offer.extra, channelState: state(charged), voucherState } }, channel);
+    return corrected(
+      { ...offer, extra: { ...offer.extra, channelState: state(charged), voucherState } },
+      channel,
+    );
   };
   expect(await claim("50", 50n, payer)).toBe(50n);
   expect(await claim("50", 49n, payer)).toBeNull();

@@ -32,7 +32,10 @@ export function callsLeft(onChain: OnChainChannel, charged: bigint, amount: bigi
 export function afterCharge(charged: bigint, offer: Offer, settled: SettleResponse | null): bigint | null {
   const extra = settled?.success ? settled.extra : undefined;
   if (extra === undefined) return null;
-  const [charge, cumulative] = [BigInt(extra.chargedAmount), BigInt(extra.channelState.chargedCumulativeAmount)];
+  const [charge, cumulative] = [
+    BigInt(extra.chargedAmount),
+    BigInt(extra.channelState.chargedCumulativeAmount),
+  ];
   const addsUp = charge >= 0n && charge <= BigInt(offer.amount) && charged + charge === cumulative;
   return addsUp ? cumulative : null;
 }

@@ -81,7 +81,8 @@ export function takeOffer(
   expected: { chainId: number; hub: Address; token: Address },
 ): Offer {
   const offer = required?.accepts?.find((one) => one.scheme === SCHEME);
-  if (offer === undefined) throw new BadOffer("The node asks for a payment of a kind that this page does not make.");
+  if (offer === undefined)
+    throw new BadOffer("The node asks for a payment of a kind that this page does not make.");
   const same = (term: string, given: string, taken: string) => {
     if (given.toLowerCase() !== taken.toLowerCase()) {
       throw new BadOffer(`The node's offer names the ${term} ${given}; ${taken} is the only one taken.`);

@@ -1,5 +1,14 @@
 import { expect, it } from "vitest";
-import { count, formatAgo, formatBytes, formatDuration, formatOpen, openExact, parseOpen, shortHex } from "./format";
+import {
+  count,
+  formatAgo,
+  formatBytes,
+  formatDuration,
+  formatOpen,
+  openExact,
+  parseOpen,
+  shortHex,
+} from "./format";
 
 it("writes OPEN exactly, and short without ever showing more than there is", () => {
   expect(openExact(1_500_000_000_000_000_000n)).toBe("1.5");

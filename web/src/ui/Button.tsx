@@ -33,7 +33,11 @@ export interface ButtonProps extends Omit<AriaButtonProps, "className" | "style"
 export function Button({ tone, size, className, children, pendingLabel, isPending, ...props }: ButtonProps) {
   const pending = isPending === true;
   return (
-    <AriaButton {...props} isPending={pending} className={buttonClass(tone, size, cx(pending && "opacity-70", className))}>
+    <AriaButton
+      {...props}
+      isPending={pending}
+      className={buttonClass(tone, size, cx(pending && "opacity-70", className))}
+    >
       {pending && pendingLabel ? pendingLabel : children}
     </AriaButton>
   );

@@ -105,7 +105,11 @@ export function Chart(props: ChartProps) {
     if (element === null) return undefined;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(latest.current, element.clientWidth), columns(latest.current), element);
+      plot.current = new uPlot(
+        options(latest.current, element.clientWidth),
+        columns(latest.current),
+        element,
+      );
     };
     draw();
     const sizes = new ResizeObserver(() => {
@@ -148,14 +152,22 @@ function Numbers({ title, x, y, series }: ChartProps) {
       <summary className="w-fit text-muted hover:text-ink">
         Numbers{step > 1 ? ` (every ${step}th of ${x.values.length})` : ""}
       </summary>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <div role="region" aria-label={`Numbers of ${title}`} tabIndex={0} className="mt-1 max-h-64 overflow-auto">
+      <div
+        role="region"
+        aria-label={`Numbers of ${title}`}
+        tabIndex={0}
+        className="mt-1 max-h-64 overflow-auto"
+      >
         <table className="w-full text-right">
           <caption className="sr-only">{title}</caption>
           <thead>
             <tr>
               {[x.label, ...series.map((one) => one.label)].map((name) => (
-                <th key={name} scope="col" className="sticky top-0 bg-surface px-2 py-1 text-xs font-medium text-muted">
+                <th
+                  key={name}
+                  scope="col"
+                  className="sticky top-0 bg-surface px-2 py-1 text-xs font-medium text-muted"
+                >
                   {name}
                 </th>
               ))}

@@ -1,4 +1,4 @@
-import { type ReactNode, createContext, useCallback, useContext, useRef, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useRef, useState } from "react";
 import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from "react-aria-components";
 import { Button } from "./Button";
 import { cx } from "./classes";
@@ -17,19 +17,33 @@ export interface DialogProps {
 }
 
 /** A dialog over the page, or a drawer at its edge. */
-export function Dialog({ title, isOpen, onClose, dismissable = true, kind = "dialog", size = "md", footer, children }: DialogProps) {
+export function Dialog({
+  title,
+  isOpen,
+  onClose,
+  dismissable = true,
+  kind = "dialog",
+  size = "md",
+  footer,
+  children,
+}: DialogProps) {
   const drawer = kind === "drawer";
   return (
     <ModalOverlay
       isOpen={isOpen}
       onOpenChange={(open) => !open && onClose()}
       isDismissable={dismissable}
-      className={cx("animate-appear fixed inset-0 z-40 flex bg-[rgb(0_0_0/0.45)]", drawer ? "justify-end" : "items-end justify-center sm:items-center sm:p-4")}
+      className={cx(
+        "animate-appear fixed inset-0 z-40 flex bg-[rgb(0_0_0/0.45)]",
+        drawer ? "justify-end" : "items-end justify-center sm:items-center sm:p-4",
+      )}
     >
       <Modal
         className={cx(
           "w-full bg-surface shadow-raised",
-          drawer ? "h-full max-w-xl border-l border-line" : "max-h-[92dvh] rounded-t-lg border border-line sm:rounded-lg",
+          drawer
+            ? "h-full max-w-xl border-l border-line"
+            : "max-h-[92dvh] rounded-t-lg border border-line sm:rounded-lg",
           !drawer && (size === "lg" ? "max-w-3xl" : "max-w-lg"),
         )}
       >
@@ -39,13 +53,22 @@ export function Dialog({ title, isOpen, onClose, dismissable = true, kind = "dia
               {title}
             </Heading>
             <Button tone="ghost" size="sm" aria-label="Close" onPress={onClose} className="-mr-2">
-              <svg aria-hidden="true" viewBox="0 0 16 16" className="size-3.5" fill="none" stroke="currentColor" strokeWidth="1.8">
+              <svg
+                aria-hidden="true"
+                viewBox="0 0 16 16"
+                className="size-3.5"
+                fill="none"
+                stroke="currentColor"
+                strokeWidth="1.8"
+              >
                 <path d="m3 3 10 10M13 3 3 13" />
               </svg>
             </Button>
           </div>
           <div className="min-h-0 flex-1 overflow-y-auto px-5 py-4">{children}</div>
-          {footer && <div className="flex flex-wrap justify-end gap-2 border-t border-line px-5 py-3">{footer}</div>}
+          {footer && (
+            <div className="flex flex-wrap justify-end gap-2 border-t border-line px-5 py-3">{footer}</div>
+          )}
         </AriaDialog>
       </Modal>
     </ModalOverlay>

@@ -10,7 +10,12 @@ const COMPONENTS: Components = {
     </a>
   ),
   img: ({ src, alt }) => (
-    <a href={typeof src === "string" ? src : undefined} rel="noreferrer noopener nofollow" target="_blank" className="link">
+    <a
+      href={typeof src === "string" ? src : undefined}
+      rel="noreferrer noopener nofollow"
+      target="_blank"
+      className="link"
+    >
       {alt || "image"}
     </a>
   ),

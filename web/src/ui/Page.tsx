@@ -79,7 +79,12 @@ export function Card({ title, intro, actions, padded = true, className, children
 /** Cards beside each other where there is room. */
 export function Columns({ children, className }: { children: ReactNode; className?: string }) {
   return (
-    <div className={cx("grid items-start gap-5 [grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr))]", className)}>
+    <div
+      className={cx(
+        "grid items-start gap-5 [grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr))]",
+        className,
+      )}
+    >
       {children}
     </div>
   );

@@ -1,4 +1,12 @@
-import { type ColumnDef, type RowData, type SortingState, flexRender, getCoreRowModel, getSortedRowModel, useReactTable } from "@tanstack/react-table";
+import {
+  type ColumnDef,
+  flexRender,
+  getCoreRowModel,
+  getSortedRowModel,
+  type RowData,
+  type SortingState,
+  useReactTable,
+} from "@tanstack/react-table";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type ReactNode, useEffect, useRef, useState } from "react";
 import { cx } from "./classes";
@@ -44,7 +52,18 @@ export interface DataTableProps<Row> {
 
 /** A table that stays fast with a hundred thousand rows. */
 export function DataTable<Row>(props: DataTableProps<Row>) {
-  const { label, columns, rows, rowKey, onEnd, total, rowHeight = 37, maxHeight = 620, footer, sortable = true } = props;
+  const {
+    label,
+    columns,
+    rows,
+    rowKey,
+    onEnd,
+    total,
+    rowHeight = 37,
+    maxHeight = 620,
+    footer,
+    sortable = true,
+  } = props;
   const [sorting, setSorting] = useState<SortingState>([]);
   const table = useReactTable({
     data: rows as Row[],
@@ -78,9 +97,19 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
 
   return (
     // A region that scrolls must be reachable by keyboard.
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
-    <div ref={scroller} role="region" aria-label={label} tabIndex={0} className="overflow-auto" style={{ maxHeight }}>
-      <table className="w-full border-collapse text-sm" aria-label={label} aria-rowcount={(total ?? model.length) + 1}>
+    <div
+      ref={scroller}
+      role="region"
+      aria-label={label}
+      tabIndex={0}
+      className="overflow-auto"
+      style={{ maxHeight }}
+    >
+      <table
+        className="w-full border-collapse text-sm"
+        aria-label={label}
+        aria-rowcount={(total ?? model.length) + 1}
+      >
         <thead>
           {table.getHeaderGroups().map((group) => (
             <tr key={group.id} aria-rowindex={1}>
@@ -100,7 +129,11 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
                     )}
                   >
                     {header.column.getCanSort() ? (
-                      <button type="button" onClick={header.column.getToggleSortingHandler()} className="hover:text-ink">
+                      <button
+                        type="button"
+                        onClick={header.column.getToggleSortingHandler()}
+                        className="hover:text-ink"
+                      >
                         {content}
                         <span aria-hidden="true" className="inline-block w-3 text-center">
                           {sorted === "asc" ? "↑" : sorted === "desc" ? "↓" : ""}
@@ -133,7 +166,11 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
                   return (
                     <td
                       key={cell.id}
-                      className={cx("px-3 py-1.5 align-top first:pl-5 last:pr-5", meta?.numeric && "text-right", meta?.className)}
+                      className={cx(
+                        "px-3 py-1.5 align-top first:pl-5 last:pr-5",
+                        meta?.numeric && "text-right",
+                        meta?.className,
+                      )}
                     >
                       {flexRender(cell.column.columnDef.cell, cell.getContext())}
                     </td>

@@ -1,4 +1,4 @@
-import { type ReactNode, createContext, useCallback, useContext, useMemo, useRef, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useMemo, useRef, useState } from "react";
 import { describeError } from "../api/error";
 import { Button } from "./Button";
 import { cx } from "./classes";
@@ -31,7 +31,10 @@ type Shown = Toast & { id: number };
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<readonly Shown[]>([]);
   const next = useRef(1);
-  const dismiss = useCallback((id: number) => setToasts((shown) => shown.filter((toast) => toast.id !== id)), []);
+  const dismiss = useCallback(
+    (id: number) => setToasts((shown) => shown.filter((toast) => toast.id !== id)),
+    [],
+  );
   const put = useCallback(
     (id: number, toast: Toast) => {
       setToasts((shown) => {
@@ -58,7 +61,11 @@ export function ToastProvider({ children }: { children: ReactNode }) {
   return (
     <ToastContext value={value}>
       {children}
-      <section aria-label="Messages" aria-live="polite" className="pointer-events-none fixed inset-x-0 bottom-0 z-50 flex flex-col items-end gap-2 p-4">
+      <section
+        aria-label="Messages"
+        aria-live="polite"
+        className="pointer-events-none fixed inset-x-0 bottom-0 z-50 flex flex-col items-end gap-2 p-4"
+      >
         {toasts.map((toast) => (
           <ToastCard key={toast.id} toast={toast} onClose={() => dismiss(toast.id)} />
         ))}
@@ -69,15 +76,31 @@ export function ToastProvider({ children }: { children: ReactNode }) {
 
 function ToastCard({ toast, onClose }: { toast: Shown; onClose: () => void }) {
   const { title, detail, tone = "info" } = toast;
-  const edge = { info: "border-l-line-strong", busy: "border-l-accent", success: "border-l-accent", danger: "border-l-danger" };
+  const edge = {
+    info: "border-l-line-strong",
+    busy: "border-l-accent",
+    success: "border-l-accent",
+    danger: "border-l-danger",
+  };
   return (
-    <div className={cx("animate-appear pointer-events-auto w-full max-w-sm rounded-md border border-l-4 border-line bg-surface px-4 py-3 text-sm shadow-raised", edge[tone])}>
+    <div
+      className={cx(
+        "animate-appear pointer-events-auto w-full max-w-sm rounded-md border border-l-4 border-line bg-surface px-4 py-3 text-sm shadow-raised",
+        edge[tone],
+      )}
+    >
       <div className="flex items-start justify-between gap-3">
         <p className="font-medium">
           {tone === "success" && <span aria-hidden="true">✓ </span>}
           {title}
         </p>
-        <Button tone="ghost" size="sm" onPress={onClose} aria-label={`Close the message ${title}`} className="-mt-1 -mr-2 text-muted">
+        <Button
+          tone="ghost"
+          size="sm"
+          onPress={onClose}
+          aria-label={`Close the message ${title}`}
+          className="-mt-1 -mr-2 text-muted"
+        >
           ✕
         </Button>
       </div>

@@ -1,21 +1,21 @@
 /** Form fields: each with its label, an explanation, and its error beside it. */
 import type { ReactNode } from "react";
 import {
+  Button as AriaButton,
   Checkbox as AriaCheckbox,
+  RadioGroup as AriaRadioGroup,
+  Select as AriaSelect,
+  TextField as AriaTextField,
+  FieldError,
+  Input,
   Label,
   ListBox,
   ListBoxItem,
   Popover,
   Radio,
-  RadioGroup as AriaRadioGroup,
-  Select as AriaSelect,
   SelectValue,
-  Button as AriaButton,
-  Input,
   Text,
   TextArea,
-  TextField as AriaTextField,
-  FieldError,
 } from "react-aria-components";
 import { cx } from "./classes";
 
@@ -52,12 +52,28 @@ export interface TextFieldProps extends FieldProps {
 
 /** Text, long text or an amount. */
 export function TextField(props: TextFieldProps) {
-  const { label, description, error, lines = 1, unit, placeholder, inputMode, showLabel = true, className, ...rest } = props;
-  const field = lines > 1 ? (
-    <TextArea rows={lines} placeholder={placeholder} className={cx(INPUT, "py-1.5")} />
-  ) : (
-    <Input inputMode={inputMode} placeholder={placeholder} className={cx(INPUT, "h-9", unit && "num pr-14")} />
-  );
+  const {
+    label,
+    description,
+    error,
+    lines = 1,
+    unit,
+    placeholder,
+    inputMode,
+    showLabel = true,
+    className,
+    ...rest
+  } = props;
+  const field =
+    lines > 1 ? (
+      <TextArea rows={lines} placeholder={placeholder} className={cx(INPUT, "py-1.5")} />
+    ) : (
+      <Input
+        inputMode={inputMode}
+        placeholder={placeholder}
+        className={cx(INPUT, "h-9", unit && "num pr-14")}
+      />
+    );
   return (
     <AriaTextField
       {...rest}
@@ -69,7 +85,11 @@ export function TextField(props: TextFieldProps) {
       {showLabel && <Label className={LABEL}>{label}</Label>}
       <div className="relative">
         {field}
-        {unit && <span className="pointer-events-none absolute inset-y-0 right-2.5 flex items-center text-sm text-muted">{unit}</span>}
+        {unit && (
+          <span className="pointer-events-none absolute inset-y-0 right-2.5 flex items-center text-sm text-muted">
+            {unit}
+          </span>
+        )}
       </div>
       {description && (
         <Text slot="description" className="text-xs text-muted">
@@ -124,7 +144,14 @@ export function Select<Key extends string>({
       {showLabel && <Label className={LABEL}>{label}</Label>}
       <AriaButton className={cx(INPUT, "flex h-9 items-center justify-between gap-2 text-left")}>
         <SelectValue className="truncate" />
-        <svg aria-hidden="true" viewBox="0 0 16 16" className="size-3 shrink-0 text-muted" fill="none" stroke="currentColor" strokeWidth="1.8">
+        <svg
+          aria-hidden="true"
+          viewBox="0 0 16 16"
+          className="size-3 shrink-0 text-muted"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.8"
+        >
           <path d="m3 6 5 5 5-5" />
         </svg>
       </AriaButton>
@@ -179,7 +206,14 @@ export function Checkbox({
       className="group flex items-start gap-2.5 text-sm data-[disabled]:opacity-60"
     >
       <span className="mt-0.5 grid size-4 shrink-0 place-items-center rounded border border-line-strong bg-surface group-data-[focus-visible]:outline-2 group-data-[focus-visible]:outline-offset-2 group-data-[focus-visible]:outline-accent group-data-[selected]:border-accent group-data-[selected]:bg-accent">
-        <svg aria-hidden="true" viewBox="0 0 12 12" className="size-3 text-on-accent opacity-0 group-data-[selected]:opacity-100" fill="none" stroke="currentColor" strokeWidth="2">
+        <svg
+          aria-hidden="true"
+          viewBox="0 0 12 12"
+          className="size-3 text-on-accent opacity-0 group-data-[selected]:opacity-100"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="2"
+        >
           <path d="m2 6.5 2.6 2.5L10 3.2" />
         </svg>
       </span>

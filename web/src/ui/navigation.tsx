@@ -1,16 +1,16 @@
 /** Tabs, menus, tips. */
 import type { ReactNode } from "react";
 import {
-  Focusable,
   Menu as AriaMenu,
+  Tab as AriaTab,
+  Tabs as AriaTabs,
+  Tooltip as AriaTooltip,
+  Focusable,
   MenuItem,
   MenuTrigger,
   Popover,
-  Tab as AriaTab,
   TabList,
   TabPanel,
-  Tabs as AriaTabs,
-  Tooltip as AriaTooltip,
   TooltipTrigger,
 } from "react-aria-components";
 import { NavLink } from "react-router";
@@ -19,7 +19,13 @@ import { cx } from "./classes";
 const TAB = "-mb-px border-b-2 px-1 pb-2 text-sm font-medium whitespace-nowrap";
 
 /** Parts of one thing, each with its own address. */
-export function NavTabs({ label, tabs }: { label: string; tabs: readonly { to: string; label: ReactNode; end?: boolean }[] }) {
+export function NavTabs({
+  label,
+  tabs,
+}: {
+  label: string;
+  tabs: readonly { to: string; label: ReactNode; end?: boolean }[];
+}) {
   return (
     <nav aria-label={label} className="flex gap-5 overflow-x-auto border-b border-line">
       {tabs.map(({ to, label: text, end }) => (
@@ -58,7 +64,10 @@ export function Tabs({
           <AriaTab
             key={tab.id}
             id={tab.id}
-            className={cx(TAB, "cursor-pointer border-transparent text-muted data-[hovered]:text-ink data-[selected]:border-accent data-[selected]:text-ink")}
+            className={cx(
+              TAB,
+              "cursor-pointer border-transparent text-muted data-[hovered]:text-ink data-[selected]:border-accent data-[selected]:text-ink",
+            )}
           >
             {tab.label}
           </AriaTab>
@@ -84,11 +93,22 @@ export interface MenuAction {
 }
 
 /** A button that unfolds actions; `trigger` is the button. */
-export function Menu({ label, trigger, actions }: { label: string; trigger: ReactNode; actions: readonly MenuAction[] }) {
+export function Menu({
+  label,
+  trigger,
+  actions,
+}: {
+  label: string;
+  trigger: ReactNode;
+  actions: readonly MenuAction[];
+}) {
   return (
     <MenuTrigger>
       {trigger}
-      <Popover placement="bottom end" className="animate-appear min-w-48 rounded-md border border-line bg-surface p-1 shadow-raised">
+      <Popover
+        placement="bottom end"
+        className="animate-appear min-w-48 rounded-md border border-line bg-surface p-1 shadow-raised"
+      >
         <AriaMenu aria-label={label} className="outline-none">
           {actions.map((action) => (
             <MenuItem
@@ -97,7 +117,10 @@ export function Menu({ label, trigger, actions }: { label: string; trigger: Reac
               textValue={action.text}
               onAction={action.onAction}
               href={action.href}
-              className={cx("block cursor-pointer rounded px-2.5 py-1.5 text-sm outline-none data-[focused]:bg-sunken", action.danger && "text-danger")}
+              className={cx(
+                "block cursor-pointer rounded px-2.5 py-1.5 text-sm outline-none data-[focused]:bg-sunken",
+                action.danger && "text-danger",
+              )}
             >
               {action.label}
             </MenuItem>
@@ -113,11 +136,18 @@ export function Tip({ text, children }: { text: ReactNode; children: ReactNode }
   return (
     <TooltipTrigger delay={250}>
       <Focusable>
-        <span role="note" tabIndex={0} className="cursor-help underline decoration-dotted decoration-line-strong underline-offset-4">
+        <span
+          role="note"
+          tabIndex={0}
+          className="cursor-help underline decoration-dotted decoration-line-strong underline-offset-4"
+        >
           {children}
         </span>
       </Focusable>
-      <AriaTooltip offset={6} className="animate-appear max-w-72 rounded-md border border-line bg-surface px-3 py-2 text-sm shadow-raised">
+      <AriaTooltip
+        offset={6}
+        className="animate-appear max-w-72 rounded-md border border-line bg-surface px-3 py-2 text-sm shadow-raised"
+      >
         {text}
       </AriaTooltip>
     </TooltipTrigger>

@@ -7,7 +7,10 @@ import { cx } from "./classes";
 /** Something is on its way. It says what; it is not shown for what takes less than 150 ms. */
 export function Loading({ label, className }: { label: string; className?: string }) {
   return (
-    <div role="status" className={cx("animate-late flex items-center gap-3 py-6 text-sm text-muted", className)}>
+    <div
+      role="status"
+      className={cx("animate-late flex items-center gap-3 py-6 text-sm text-muted", className)}
+    >
       <span aria-hidden="true" className="relative h-1 w-16 overflow-hidden rounded-full bg-sunken">
         <span className="animate-sweep absolute inset-y-0 w-1/3 rounded-full bg-accent" />
       </span>
@@ -20,7 +23,10 @@ export function Loading({ label, className }: { label: string; className?: strin
 export function ErrorState({ error, retry, what }: { error: unknown; retry?: () => void; what?: string }) {
   const { title, detail } = describeError(error);
   return (
-    <div role="alert" className="animate-appear rounded-md border border-danger/40 bg-danger-soft px-4 py-3 text-sm">
+    <div
+      role="alert"
+      className="animate-appear rounded-md border border-danger/40 bg-danger-soft px-4 py-3 text-sm"
+    >
       <p className="font-medium text-danger">{what ? `${what}: ${title.toLowerCase()}` : title}</p>
       <p className="mt-0.5">{detail}</p>
       {error instanceof ApiError && error.code !== "unknown" && (
@@ -38,7 +44,15 @@ export function ErrorState({ error, retry, what }: { error: unknown; retry?: () 
 }
 
 /** Nothing is there yet: why, and what to do. */
-export function Empty({ title, children, action }: { title: string; children?: ReactNode; action?: ReactNode }) {
+export function Empty({
+  title,
+  children,
+  action,
+}: {
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+}) {
   return (
     <div className="animate-appear rounded-md border border-dashed border-line-strong/60 px-4 py-8 text-center">
       <p className="font-medium">{title}</p>
@@ -66,10 +80,15 @@ export function Notice({
     danger: "border-danger/40 bg-danger-soft",
   };
   return (
-    <div className={cx("flex flex-wrap items-start justify-between gap-3 rounded-md border px-4 py-3 text-sm", tones[tone])}>
+    <div
+      className={cx(
+        "flex flex-wrap items-start justify-between gap-3 rounded-md border px-4 py-3 text-sm",
+        tones[tone],
+      )}
+    >
       <div className="min-w-0 max-w-prose">
         {title && <p className="font-medium">{title}</p>}
-        {children && <div className={cx(title && "mt-0.5")}>{children}</div>}
+        {children && <div className={cx(Boolean(title) && "mt-0.5")}>{children}</div>}
       </div>
       {action && <div className="flex flex-wrap gap-2">{action}</div>}
     </div>

@@ -10,7 +10,10 @@ export function Wei({ value, className }: { value: bigint | string | null | unde
   const wei = BigInt(value);
   const { amount, unit } = formatOpen(wei);
   return (
-    <span className={cx("num whitespace-nowrap", className)} title={`${openExact(wei)} OPEN = ${formatInteger(wei)} wei`}>
+    <span
+      className={cx("num whitespace-nowrap", className)}
+      title={`${openExact(wei)} OPEN = ${formatInteger(wei)} wei`}
+    >
       {amount} <span className="text-muted">{unit}</span>
     </span>
   );
@@ -41,7 +44,14 @@ export function CopyButton({ text, label = "Copy" }: { text: string; label?: str
       title={copied ? "Copied" : label}
       className="inline-grid size-6 shrink-0 place-items-center rounded text-muted hover:bg-sunken hover:text-ink"
     >
-      <svg aria-hidden="true" viewBox="0 0 16 16" className="size-3.5" fill="none" stroke="currentColor" strokeWidth="1.5">
+      <svg
+        aria-hidden="true"
+        viewBox="0 0 16 16"
+        className="size-3.5"
+        fill="none"
+        stroke="currentColor"
+        strokeWidth="1.5"
+      >
         {copied ? (
           <path d="m3 8.5 3.2 3L13 4.5" strokeLinecap="round" strokeLinejoin="round" />
         ) : (
@@ -87,7 +97,15 @@ export function Hash({ value, to, what = "hash", short = true, copy = true }: Ha
 }
 
 /** An account, leading to its page in the explorer. */
-export function AccountName({ value, you, copy = true }: { value: string; you?: string | null; copy?: boolean }) {
+export function AccountName({
+  value,
+  you,
+  copy = true,
+}: {
+  value: string;
+  you?: string | null;
+  copy?: boolean;
+}) {
   const own = you?.toLowerCase() === value.toLowerCase();
   return (
     <span className="inline-flex items-center gap-1">
@@ -114,26 +132,46 @@ export function useNow(): number {
 }
 
 /** A moment from Unix seconds: how long ago, with date and time in its title. */
-export function Time({ seconds, absolute = false }: { seconds: number | null | undefined; absolute?: boolean }) {
+export function Time({
+  seconds,
+  absolute = false,
+}: {
+  seconds: number | null | undefined;
+  absolute?: boolean;
+}) {
   const current = useNow();
   if (!seconds) return <span className="text-muted">—</span>;
   const [exact, ago] = [formatTime(seconds), formatAgo(seconds, Math.max(current, Date.now() - TICK_MS))];
   return (
-    <time dateTime={new Date(seconds * 1000).toISOString()} title={absolute ? ago : exact} className="whitespace-nowrap">
+    <time
+      dateTime={new Date(seconds * 1000).toISOString()}
+      title={absolute ? ago : exact}
+      className="whitespace-nowrap"
+    >
       {absolute ? exact : ago}
     </time>
   );
 }
 
 /** A short word about a state. */
-export function Badge({ tone = "plain", children }: { tone?: "plain" | "accent" | "warn" | "danger"; children: ReactNode }) {
+export function Badge({
+  tone = "plain",
+  children,
+}: {
+  tone?: "plain" | "accent" | "warn" | "danger";
+  children: ReactNode;
+}) {
   const tones = {
     plain: "bg-sunken text-muted",
     accent: "bg-accent-soft text-accent-strong",
     warn: "bg-warn-soft text-warn",
     danger: "bg-danger-soft text-danger",
   };
-  return <span className={cx("rounded px-1.5 py-px text-xs font-medium whitespace-nowrap", tones[tone])}>{children}</span>;
+  return (
+    <span className={cx("rounded px-1.5 py-px text-xs font-medium whitespace-nowrap", tones[tone])}>
+      {children}
+    </span>
+  );
 }
 
 /** A number with its name; several stand in a `StatRow`. */
@@ -149,7 +187,9 @@ export function Stat({ label, children, note }: { label: string; children: React
 
 export function StatRow({ children }: { children: ReactNode }) {
   return (
-    <dl className="grid gap-x-8 gap-y-4 [grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))]">{children}</dl>
+    <dl className="grid gap-x-8 gap-y-4 [grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))]">
+      {children}
+    </dl>
   );
 }
 
@@ -174,7 +214,9 @@ export function Progress({ label, value, note }: { label: string; value?: number
     <div>
       <div className="mb-1 flex justify-between gap-4 text-sm">
         <span>{label}</span>
-        <span className="num text-muted">{note ?? (part === null ? null : `${Math.floor(part * 100)} %`)}</span>
+        <span className="num text-muted">
+          {note ?? (part === null ? null : `${Math.floor(part * 100)} %`)}
+        </span>
       </div>
       <div
         role="progressbar"
@@ -187,7 +229,10 @@ export function Progress({ label, value, note }: { label: string; value?: number
         {part === null ? (
           <span className="animate-sweep absolute inset-y-0 w-1/3 rounded-full bg-accent" />
         ) : (
-          <span className="absolute inset-y-0 left-0 rounded-full bg-accent" style={{ width: `${part * 100}%` }} />
+          <span
+            className="absolute inset-y-0 left-0 rounded-full bg-accent"
+            style={{ width: `${part * 100}%` }}
+          />
         )}
       </div>
     </div>

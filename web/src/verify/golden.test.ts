@@ -1,14 +1,21 @@
 /** The same formats as in Rust and Solidity: their golden files and vectors are read, not copied. */
 import { readFileSync } from "node:fs";
-import { type Hex, concat, keccak256, numberToHex, stringToHex } from "viem";
+import { concat, type Hex, keccak256, numberToHex, stringToHex } from "viem";
 import { describe, expect, it } from "vitest";
-import { channelConfig, channelId, commitmentHash, consentDigest, licenceHash, voucherDigest } from "../chain/typed-data";
 import {
-  type Proof,
-  type ReceiptJson,
+  channelConfig,
+  channelId,
+  commitmentHash,
+  consentDigest,
+  licenceHash,
+  voucherDigest,
+} from "../chain/typed-data";
+import {
   canonicalJson,
   claimLeaf,
   leafHash,
+  type Proof,
+  type ReceiptJson,
   receiptHash,
   recordHash,
   snapshotLeaf,
@@ -110,7 +117,15 @@ describe("a Datanet's batch", () => {
     expect(consentDigest({ ...consent, recordCount: 3 }, registry)).not.toBe(hashes.consent);
     // The golden commitment's salt comes from a seed that only Rust derives; its layout is compared word by word.
     const word = (value: bigint) => numberToHex(value, { size: 32 });
-    const words = [BigInt(CHAIN_ID), BigInt(registry.contract), 1n, BigInt(contributor), BigInt(batchRoot), 2n, BigInt(seed)];
+    const words = [
+      BigInt(CHAIN_ID),
+      BigInt(registry.contract),
+      1n,
+      BigInt(contributor),
+      BigInt(batchRoot),
+      2n,
+      BigInt(seed),
+    ];
     const batch = { datanetId: 1n, contributor, batchRoot, recordCount: 2, salt: seed } as const;
     expect(commitmentHash(batch, registry)).toBe(keccak256(concat(words.map(word))));
   });
@@ -133,7 +148,9 @@ describe("a Datanet's batch", () => {
   });
 
   it("hashes records in canonical form", () => {
-    expect(canonicalJson({ b: [1, 1.5, true, null], a: "é\n", "€": {} })).toBe('{"a":"é\\n","b":[1,1.5,true,null],"€":{}}');
+    expect(canonicalJson({ b: [1, 1.5, true, null], a: "é\n", "€": {} })).toBe(
+      '{"a":"é\\n","b":[1,1.5,true,null],"€":{}}',
+    );
     expect(() => canonicalJson(2 ** 53)).toThrow(RangeError);
     expect(recordHash(seed, { text: "a" })).toBe(keccak256(concat([seed, stringToHex('{"text":"a"}')])));
   });
@@ -163,7 +180,11 @@ describe("a payment channel", () => {
 
   it("has vouchers whose digest binds channel and amount", () => {
     const id = channelId(config, hub);
-    const digests = [voucherDigest(id, 1n, hub), voucherDigest(id, 2n, hub), voucherDigest(repeat("01", 32), 1n, hub)];
+    const digests = [
+      voucherDigest(id, 1n, hub),
+      voucherDigest(id, 2n, hub),
+      voucherDigest(repeat("01", 32), 1n, hub),
+    ];
     expect(new Set(digests).size).toBe(3);
   });
 });

@@ -1,5 +1,5 @@
 /** Merkle proofs over keccak256 with the shape of RFC 9162: `leaf = H(00 ‖ data)`, `node = H(01 ‖ left ‖ right)`. */
-import { type Address, type Hex, concat, encodeAbiParameters, keccak256, numberToHex } from "viem";
+import { type Address, concat, encodeAbiParameters, type Hex, keccak256, numberToHex } from "viem";
 
 /** Shows that a leaf stands at `index` in a tree of `size` leaves; siblings from the leaf upwards. */
 export interface Proof<Node> {
@@ -35,7 +35,11 @@ function sumNode(left: SumNode, right: SumNode): SumNode | null {
 }
 
 /** Recomputes the root from a leaf and its siblings (RFC 9162, section 2.1.3.2); null when they do not fit. */
-function climb<Node>(proof: Proof<Node>, leaf: Node, join: (left: Node, right: Node) => Node | null): Node | null {
+function climb<Node>(
+  proof: Proof<Node>,
+  leaf: Node,
+  join: (left: Node, right: Node) => Node | null,
+): Node | null {
   const { index, size, siblings } = proof;
   if (!Number.isSafeInteger(index) || !Number.isSafeInteger(size)) return null;
   if (index < 0 || index >= size || siblings.length > SIBLINGS_MAX) return null;

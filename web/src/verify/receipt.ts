@@ -1,8 +1,8 @@
 /** Receipts: their hash, the operator's signature, the fee's split, and what it pays everyone. Integers only. */
 import {
   type Address,
-  type Hex,
   concat,
+  type Hex,
   hashStruct,
   hashTypedData,
   isAddressEqual,
@@ -13,7 +13,7 @@ import {
   stringToHex,
 } from "viem";
 import type { Place } from "../chain/typed-data";
-import { type Json, canonicalJson } from "./record";
+import { canonicalJson, type Json } from "./record";
 
 export interface Share {
   contributor: Address;
@@ -124,7 +124,12 @@ export async function verifyReceiptSignature(receipt: ReceiptJson, hub: Place): 
   const v = Number(slice(signature, 64));
   if ((v !== 27 && v !== 28) || BigInt(slice(signature, 32, 64)) > S_MAX) return false;
   const hash = hashTypedData({
-    domain: { name: "OpenLedger Receipt", version: "1", chainId: hub.chainId, verifyingContract: hub.contract },
+    domain: {
+      name: "OpenLedger Receipt",
+      version: "1",
+      chainId: hub.chainId,
+      verifyingContract: hub.contract,
+    },
     types: TYPES,
     primaryType: "Receipt",
     message: struct(receipt),
@@ -184,7 +189,9 @@ export function verifyAmounts(receipt: ReceiptJson): boolean {
   const parts = splitFee(total, receipt.bps);
   if (parts === null || total !== BigInt(receipt.fee)) return false;
   if (BigInt(receipt.cumulativeBefore) + total !== BigInt(receipt.cumulativeAfter)) return false;
-  return (Object.keys(parts) as (keyof SplitJson)[]).every((name) => parts[name] === BigInt(receipt.split[name]));
+  return (Object.keys(parts) as (keyof SplitJson)[]).every(
+    (name) => parts[name] === BigInt(receipt.split[name]),
+  );
 }
 
 /** What the caller needs to show what was asked and answered; nobody else has the salt. */

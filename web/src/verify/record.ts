@@ -1,6 +1,6 @@
 /** Records of Datanets: canonical JSON (RFC 8785), their hashes, their place in a snapshot. */
-import { type Address, type Hex, concat, encodePacked, keccak256, stringToHex } from "viem";
-import { type Proof, leafHash, verifyMerkleProof } from "./merkle";
+import { type Address, concat, encodePacked, type Hex, keccak256, stringToHex } from "viem";
+import { leafHash, type Proof, verifyMerkleProof } from "./merkle";
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -12,7 +12,8 @@ export function canonicalJson(value: Json, depth = 0): string {
   if (depth > NESTING_MAX) throw new RangeError(`the value is nested deeper than ${NESTING_MAX} levels`);
   if (typeof value === "number") {
     const inexact = Number.isInteger(value) && !Number.isSafeInteger(value);
-    if (inexact || !Number.isFinite(value)) throw new RangeError(`the number ${value} has no exact canonical form`);
+    if (inexact || !Number.isFinite(value))
+      throw new RangeError(`the number ${value} has no exact canonical form`);
     return JSON.stringify(value);
   }
   if (value === null || typeof value !== "object") return JSON.stringify(value);

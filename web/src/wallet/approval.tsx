@@ -1,5 +1,5 @@
 /** Nothing is signed before its card was shown and agreed to. */
-import { type ReactNode, createContext, useCallback, useContext, useRef, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useRef, useState } from "react";
 import { Button } from "../ui/Button";
 import { Dialog } from "../ui/Dialog";
 import { Checkbox } from "../ui/fields";

@@ -1,6 +1,11 @@
 /** Accounts for chains whose coins are worth nothing: public keys, or a key that stays in this browser. */
 import { type Hex, toHex } from "viem";
-import { type PrivateKeyAccount, generatePrivateKey, mnemonicToAccount, privateKeyToAccount } from "viem/accounts";
+import {
+  generatePrivateKey,
+  mnemonicToAccount,
+  type PrivateKeyAccount,
+  privateKeyToAccount,
+} from "viem/accounts";
 import type { DevelopmentChoice } from "./stored";
 
 const MNEMONIC = "test test test test test test test test test test test junk";

@@ -1,23 +1,30 @@
 /** Transactions: tried first, shown before they are signed, followed until they are in a block. */
 import { useQueryClient } from "@tanstack/react-query";
-import { type ReactNode, createElement } from "react";
-import { type Abi, type Address, type Hex, type TransactionReceipt, UserRejectedRequestError, BaseError } from "viem";
+import { createElement, type ReactNode } from "react";
+import type { TypedDataDefinition } from "viem";
+import {
+  type Abi,
+  type Address,
+  BaseError,
+  type Hex,
+  type TransactionReceipt,
+  UserRejectedRequestError,
+} from "viem";
 import {
   estimateContractGas,
   getGasPrice,
-  simulateContract,
   signTypedData as signTypedDataAction,
+  simulateContract,
   waitForTransactionReceipt,
   writeContract,
 } from "viem/actions";
-import type { TypedDataDefinition } from "viem";
 import { keys } from "../api/keys";
 import { type ChainInfo, useChain } from "../chain/client";
 import { shortHex } from "../lib/format";
 import { useToasts } from "../ui/Toasts";
 import { Wei } from "../ui/values";
 import { type ApprovalRequest, Declined, useApprove } from "./approval";
-import { type ConnectedAccount, type Wallet, useWallet } from "./wallet";
+import { type ConnectedAccount, useWallet, type Wallet } from "./wallet";
 
 /** Time until a transaction that is not in a block counts as stuck. */
 const RECEIPT_TIMEOUT_MS = 120_000;
@@ -57,7 +64,8 @@ export interface Sent {
 
 /** Turns what chain and wallet throw into one sentence; a no stays a no. */
 async function refused(error: unknown): Promise<Error> {
-  if (error instanceof Declined || error instanceof NotConnected || error instanceof ChainRefused) return error;
+  if (error instanceof Declined || error instanceof NotConnected || error instanceof ChainRefused)
+    return error;
   if (error instanceof BaseError && error.walk((cause) => cause instanceof UserRejectedRequestError)) {
     return new Declined();
   }
@@ -74,7 +82,14 @@ async function ready(wallet: Wallet): Promise<ConnectedAccount> {
 /** Tries the call against the chain as it is now: its refusal, or what it would cost. */
 async function tryCall({ client }: ChainInfo, from: Address, call: Call) {
   const { address, abi, functionName, args = [], value } = call;
-  const request = { account: from, address, abi, functionName, args, ...(value === undefined ? {} : { value }) };
+  const request = {
+    account: from,
+    address,
+    abi,
+    functionName,
+    args,
+    ...(value === undefined ? {} : { value }),
+  };
   await simulateContract(client, request);
   const [gas, price] = await Promise.all([estimateContractGas(client, request), getGasPrice(client)]);
   return { request, feeWei: gas * price };
@@ -113,13 +128,18 @@ export function useSend(): (call: Call) => Promise<Sent> {
         fields: call.fields ?? [],
         confirm: call.confirm ?? "Sign and send",
       });
-      say(account.kind === "browser" ? `${call.title}: confirm in ${account.name}` : `${call.title}: signing`, "busy");
+      say(
+        account.kind === "browser" ? `${call.title}: confirm in ${account.name}` : `${call.title}: signing`,
+        "busy",
+      );
       const signer = account.client.account;
       const hash = await writeContract(account.client, { ...request, account: signer, chain: info.chain });
       say(`${call.title}: sent (${shortHex(hash)}), waiting for a block`, "busy");
       const receipt = await waitForTransactionReceipt(info.client, { hash, timeout: RECEIPT_TIMEOUT_MS });
       if (receipt.status !== "success") {
-        throw new ChainRefused("The transaction is in a block, but the contract refused it there. Try again.");
+        throw new ChainRefused(
+          "The transaction is in a block, but the contract refused it there. Try again.",
+        );
       }
       say(`${call.title}: done in block ${receipt.blockNumber}`, "success");
       await cache.invalidateQueries({ queryKey: keys.chain });

@@ -2,7 +2,9 @@
 import { type Hex, isHex, size } from "viem";
 
 export type DevelopmentChoice = { kind: "mnemonic"; index: number } | { kind: "key"; key: Hex };
-export type StoredWallet = { kind: "browser"; rdns: string } | { kind: "development"; choice: DevelopmentChoice };
+export type StoredWallet =
+  | { kind: "browser"; rdns: string }
+  | { kind: "development"; choice: DevelopmentChoice };
 
 const WALLET = "openledger.wallet";
 const KEY = "openledger.development-key";

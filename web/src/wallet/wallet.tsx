@@ -1,20 +1,20 @@
 /** The account that acts: a wallet in the browser, or a development account. */
-import { type ReactNode, createContext, useCallback, useContext, useEffect, useMemo, useState } from "react";
+import { createContext, type ReactNode, useCallback, useContext, useEffect, useMemo, useState } from "react";
 import {
   type Account,
   type Address,
   type Chain,
   type Client,
-  type Transport,
   createClient,
   custom,
   getAddress,
   http,
   numberToHex,
+  type Transport,
 } from "viem";
 import { useChain } from "../chain/client";
-import { type WalletProvider, useWalletProviders } from "./providers";
-import { type DevelopmentChoice, storeKey, storeWallet, storedWallet } from "./stored";
+import { useWalletProviders, type WalletProvider } from "./providers";
+import { type DevelopmentChoice, storedWallet, storeKey, storeWallet } from "./stored";
 
 /** Signs and sends: viem's wallet actions take it. */
 export type SigningClient = Client<Transport, Chain, Account>;
@@ -60,7 +60,9 @@ const ANNOUNCE_MS = 1500;
 export function developmentName(choice: DevelopmentChoice): string {
   if (choice.kind === "key") return "key in this browser";
   const purpose = DEVELOPMENT_PURPOSES.find(([index]) => index === choice.index)?.[1];
-  return purpose === undefined ? `development account ${choice.index}` : `${purpose} (development ${choice.index})`;
+  return purpose === undefined
+    ? `development account ${choice.index}`
+    : `${purpose} (development ${choice.index})`;
 }
 
 async function chainOf(provider: WalletProvider["provider"]): Promise<number> {
@@ -99,7 +101,8 @@ export function WalletProviderContext({ children }: { children: ReactNode }) {
   );
 
   const connectBrowser = useCallback(
-    async (found: WalletProvider) => attach(found, await found.provider.request({ method: "eth_requestAccounts" })),
+    async (found: WalletProvider) =>
+      attach(found, await found.provider.request({ method: "eth_requestAccounts" })),
     [attach],
   );
 
@@ -113,7 +116,13 @@ export function WalletProviderContext({ children }: { children: ReactNode }) {
       if (choice.kind === "key") storeKey(choice.key);
       storeWallet({ kind: "development", choice });
       setActive(null);
-      setAccount({ address: local.address, kind: "development", name: developmentName(choice), icon: null, client });
+      setAccount({
+        address: local.address,
+        kind: "development",
+        name: developmentName(choice),
+        icon: null,
+        client,
+      });
     },
     [chain, development],
   );
@@ -129,7 +138,16 @@ export function WalletProviderContext({ children }: { children: ReactNode }) {
 
   const wrongChain = account?.kind === "browser" && walletChain !== null && walletChain !== chain.id;
   const wallet = useMemo(
-    () => ({ account, ready, wrongChain, providers, connectBrowser, connectDevelopment, disconnect, switchChain }),
+    () => ({
+      account,
+      ready,
+      wrongChain,
+      providers,
+      connectBrowser,
+      connectDevelopment,
+      disconnect,
+      switchChain,
+    }),
     [account, ready, wrongChain, providers, connectBrowser, connectDevelopment, disconnect, switchChain],
   );
   return <WalletContext value={wallet}>{children}</WalletContext>;
@@ -153,9 +171,12 @@ function useReconnect(parts: {
       connectDevelopment(stored.choice).then(done, done);
       return undefined;
     }
-    const found = stored?.kind === "browser" ? providers.find((one) => one.info.rdns === stored.rdns) : undefined;
+    const found =
+      stored?.kind === "browser" ? providers.find((one) => one.info.rdns === stored.rdns) : undefined;
     if (found !== undefined) {
-      const connected = found.provider.request({ method: "eth_accounts" }).then((known) => attach(found, known));
+      const connected = found.provider
+        .request({ method: "eth_accounts" })
+        .then((known) => attach(found, known));
       connected.then(done, done);
       return undefined;
     }
