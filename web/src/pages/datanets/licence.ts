@@ -15,7 +15,7 @@ export const URI_BYTES_MAX = 512;
 
 /** What the terms allow and ask for, a sentence each. */
 export function licencePoints(terms: LicenceTerms): LicencePoint[] {
-  const { commercial_use, derivatives, attribution, revenue_floor_bps, expiry } = terms;
+  const { commercial_use, derivatives, attribution, revenue_floor_bps = 0, expiry = 0 } = terms;
   const points: LicencePoint[] = [
     derivatives
       ? { allowed: true, text: "Models may be trained on the records and published." }
@@ -47,7 +47,7 @@ export function licenceBadges(terms: LicenceTerms): { text: string; warn: boolea
   ];
 }
 
-export function expired({ expiry }: LicenceTerms, nowSeconds: number): boolean {
+export function expired({ expiry = 0 }: LicenceTerms, nowSeconds: number): boolean {
   return expiry !== 0 && expiry <= nowSeconds;
 }
 
@@ -112,8 +112,8 @@ export function contractTerms(terms: LicenceTerms) {
     commercialUse: terms.commercial_use,
     derivatives: terms.derivatives,
     attribution: terms.attribution,
-    revenueFloorBps: terms.revenue_floor_bps,
-    expiry: BigInt(terms.expiry),
-    uri: terms.uri,
+    revenueFloorBps: terms.revenue_floor_bps ?? 0,
+    expiry: BigInt(terms.expiry ?? 0),
+    uri: terms.uri ?? "",
   };
 }
