@@ -17,17 +17,39 @@ export const statusQuery = queryOptions({
   staleTime: 30_000,
 });
 
+const SIGNED_IN = "openledger.signed-in";
+
+/** Remembers that this browser has a session: who never signed in need not ask the node about one. */
+export function rememberSession(session: Session | null) {
+  setCsrfToken(session?.csrf_token ?? null);
+  try {
+    if (session === null) localStorage.removeItem(SIGNED_IN);
+    else localStorage.setItem(SIGNED_IN, String(session.expires_at));
+  } catch {
+    // Storage is switched off: the session is asked for anew after each sign-in.
+  }
+}
+
+function mayBeSignedIn(): boolean {
+  try {
+    return Number(localStorage.getItem(SIGNED_IN) ?? 0) * 1000 > Date.now();
+  } catch {
+    return false;
+  }
+}
+
 /** Who is signed in; null for nobody. */
 export const sessionQuery = queryOptions({
   queryKey: keys.session,
   queryFn: async ({ signal }): Promise<Session | null> => {
+    if (!mayBeSignedIn()) return null;
     try {
       const session = await body(api.GET("/v1/sessions/current", { signal }));
-      setCsrfToken(session.csrf_token);
+      rememberSession(session);
       return session;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
-      setCsrfToken(null);
+      rememberSession(null);
       return null;
     }
   },

@@ -87,7 +87,7 @@ export function Notice({
       )}
     >
       <div className="min-w-0 max-w-prose">
-        {title && <p className="font-medium">{title}</p>}
+        {title && <p className="font-semibold">{title}</p>}
         {children && <div className={cx(Boolean(title) && "mt-0.5")}>{children}</div>}
       </div>
       {action && <div className="flex flex-wrap gap-2">{action}</div>}

@@ -2,9 +2,9 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { signMessage } from "viem/actions";
 import { createSiweMessage } from "viem/siwe";
-import { api, body, setCsrfToken } from "../api/client";
+import { api, body } from "../api/client";
 import { keys } from "../api/keys";
-import { type Session, sessionQuery } from "../api/queries";
+import { rememberSession, type Session, sessionQuery } from "../api/queries";
 import { useChain } from "../chain/client";
 import { useApprove } from "./approval";
 import { NotConnected } from "./send";
@@ -30,7 +30,7 @@ export function useSession(): SessionControl {
   const { data: session } = useQuery(sessionQuery);
 
   const remember = (next: Session | null) => {
-    setCsrfToken(next?.csrf_token ?? null);
+    rememberSession(next);
     cache.setQueryData(keys.session, next);
     // Jobs and their rights depend on who asks.
     cache.invalidateQueries({ queryKey: keys.jobs });

@@ -166,7 +166,7 @@ function Deposit({ channel, deposit }: { channel: Channel; deposit: (amount: big
         <Button
           type="submit"
           tone="primary"
-          className="mt-[1.55rem]"
+          className="sm:mt-[1.55rem]"
           isDisabled={amount === null || problem !== null}
           isPending={put.isPending}
           pendingLabel="Depositing …"
