@@ -2,8 +2,8 @@ import { useQuery } from "@tanstack/react-query";
 import { Outlet, useOutletContext, useParams } from "react-router";
 import { count, formatInteger } from "../../lib/format";
 import { LinkButton } from "../../ui/Button";
-import { Card, Columns, Page } from "../../ui/Page";
 import { NavTabs, Tip } from "../../ui/navigation";
+import { Card, Columns, Page } from "../../ui/Page";
 import { Empty, Notice, QueryView } from "../../ui/states";
 import { AccountName, Hash, Stat, StatRow, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
@@ -24,7 +24,10 @@ export const useDatanet = () => useOutletContext<DatanetDetail>();
 export function NoSuchDatanet() {
   return (
     <Page title="Datanet" back={{ to: "/datanets", label: "Datanets" }}>
-      <Empty title="This is not a Datanet's address" action={<LinkButton to="/datanets">All Datanets</LinkButton>}>
+      <Empty
+        title="This is not a Datanet's address"
+        action={<LinkButton to="/datanets">All Datanets</LinkButton>}
+      >
         Datanets have numbers: 1, 2, 3 and so on.
       </Empty>
     </Page>
@@ -82,7 +85,10 @@ function Content({ datanet }: { datanet: DatanetDetail }) {
       )}
       <Summary datanet={datanet} />
       <Columns>
-        <Card title="Licence" intro="Whoever contributes signs these terms, and the registry holds models to them.">
+        <Card
+          title="Licence"
+          intro="Whoever contributes signs these terms, and the registry holds models to them."
+        >
           <LicencePoints terms={datanet.terms} />
           <p className="mt-3 text-xs text-muted">
             Fingerprint on chain: <Hash value={datanet.licence_hash} what="licence hash" />
@@ -126,7 +132,11 @@ function Summary({ datanet }: { datanet: DatanetDetail }) {
   );
 }
 
-function Rejections({ datanet: { rejections, similarity_per_mille, records_offered } }: { datanet: DatanetDetail }) {
+function Rejections({
+  datanet: { rejections, similarity_per_mille, records_offered },
+}: {
+  datanet: DatanetDetail;
+}) {
   return (
     <Card
       title="Records that do not earn"

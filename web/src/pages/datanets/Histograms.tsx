@@ -3,10 +3,10 @@ import { useState } from "react";
 import { ToggleButton, ToggleButtonGroup } from "react-aria-components";
 import { count, formatInteger, shortHex } from "../../lib/format";
 import { Button } from "../../ui/Button";
+import { cx } from "../../ui/classes";
 import { Card } from "../../ui/Page";
 import { QueryView } from "../../ui/states";
-import { cx } from "../../ui/classes";
-import { type RecordFilter, chosenValue, columnFilter, columnTitle, rangeValue } from "./filters";
+import { chosenValue, columnFilter, columnTitle, type RecordFilter, rangeValue } from "./filters";
 import { type Column, columnsQuery } from "./queries";
 
 /** Values of a category that are shown before it is unfolded. */
@@ -27,8 +27,8 @@ export function Histograms({ id, filter, setFilter }: Chosen & { id: number }) {
           <>
             {records < records_total && (
               <p className="mb-3 text-sm text-muted">
-                Counted over {formatInteger(records)} records of revealed batches; {formatInteger(records_total)} were
-                offered.
+                Counted over {formatInteger(records)} records of revealed batches;{" "}
+                {formatInteger(records_total)} were offered.
               </p>
             )}
             <div className="grid gap-x-8 gap-y-6 [grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr))]">
@@ -55,7 +55,12 @@ function Histogram({ column, filter, setFilter }: Chosen & { column: Column }) {
       <div className="mb-1.5 flex min-h-6 items-baseline justify-between gap-2">
         <h3 className="text-sm font-medium">{title}</h3>
         {chosen !== null && (
-          <Button tone="ghost" size="sm" onPress={() => choose(null)} aria-label={`Clear the filter on ${title}`}>
+          <Button
+            tone="ghost"
+            size="sm"
+            onPress={() => choose(null)}
+            aria-label={`Clear the filter on ${title}`}
+          >
             Clear
           </Button>
         )}

@@ -4,16 +4,16 @@ import { Link, useSearchParams } from "react-router";
 import { isAddress } from "viem";
 import { count, formatInteger } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
-import { type Column, DataTable } from "../../ui/Table";
-import { Card, Page } from "../../ui/Page";
 import { Select, TextField } from "../../ui/fields";
+import { Card, Page } from "../../ui/Page";
 import { Empty } from "../../ui/states";
+import { type Column, DataTable } from "../../ui/Table";
 import { AccountName, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
-import { SORTS, type Sort, acceptance, cutSearch, sortDatanets } from "./filters";
+import { acceptance, cutSearch, SORTS, type Sort, sortDatanets } from "./filters";
 import { Acceptance, LicenceBadges, PagesFooter, PagesView, useRested } from "./parts";
+import { browseQuery, type Datanet } from "./queries";
 import { PendingRegistrations } from "./registration";
-import { type Datanet, browseQuery } from "./queries";
 
 /** Pages read without being asked for, so that sorting sees every Datanet of all but the largest nodes. */
 const EAGER_PAGES = 10;
@@ -95,8 +95,20 @@ function FilterBar({ filter }: { filter: ListFilter }) {
   const mine = account?.address ?? "";
   return (
     <search className="grid gap-3 px-4 pt-4 sm:grid-cols-2 sm:px-5 lg:grid-cols-[2fr_2fr_auto_1fr]">
-      <TextField label="Search" type="search" placeholder="Part of the name" value={search} onChange={setSearch} />
-      <TextField label="Owner" placeholder="0x…" value={owner} onChange={setOwner} error={ownerError(owner.trim())} />
+      <TextField
+        label="Search"
+        type="search"
+        placeholder="Part of the name"
+        value={search}
+        onChange={setSearch}
+      />
+      <TextField
+        label="Owner"
+        placeholder="0x…"
+        value={owner}
+        onChange={setOwner}
+        error={ownerError(owner.trim())}
+      />
       <div className="flex items-end">
         <Button
           isDisabled={mine === ""}
@@ -126,7 +138,10 @@ function Results({ filter }: { filter: ListFilter }) {
   useEffect(() => {
     if (hasNextPage && !isFetching && !isError && pages < EAGER_PAGES) void fetchNextPage();
   }, [hasNextPage, isFetching, isError, pages, fetchNextPage]);
-  const rows = useMemo(() => sortDatanets(data?.pages.flatMap((page) => page.data) ?? [], sort), [data, sort]);
+  const rows = useMemo(
+    () => sortDatanets(data?.pages.flatMap((page) => page.data) ?? [], sort),
+    [data, sort],
+  );
   const columns = useMemo(() => datanetColumns(account?.address ?? null), [account?.address]);
   return (
     <PagesView query={query} loading="Reading the Datanets">
@@ -219,7 +234,17 @@ function datanetColumns(you: string | null): Column<Datanet>[] {
       ...numeric("max-md:hidden"),
       cell: ({ row }) => <Acceptance part={acceptance(row.original)} />,
     },
-    { id: "models", header: "Models", ...numeric("max-md:hidden"), cell: ({ row }) => formatInteger(row.original.models) },
-    { id: "income", header: "Income", ...numeric(), cell: ({ row }) => <Wei value={row.original.income_wei} /> },
+    {
+      id: "models",
+      header: "Models",
+      ...numeric("max-md:hidden"),
+      cell: ({ row }) => formatInteger(row.original.models),
+    },
+    {
+      id: "income",
+      header: "Income",
+      ...numeric(),
+      cell: ({ row }) => <Wei value={row.original.income_wei} />,
+    },
   ];
 }

@@ -21,7 +21,10 @@ export function Models() {
             text: "Models are trained on snapshots, and none was taken yet.",
             action: <LinkButton to={`/datanets/${id}/snapshots`}>See snapshots</LinkButton>,
           }
-        : { text: "Anyone may train one on a snapshot. Its answers then pay those whose records it learned from.", action: train };
+        : {
+            text: "Anyone may train one on a snapshot. Its answers then pay those whose records it learned from.",
+            action: train,
+          };
     return (
       <Empty title="No published model was trained on it" action={empty.action}>
         {empty.text}

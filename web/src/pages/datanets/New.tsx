@@ -3,24 +3,32 @@ import { useState } from "react";
 import { Form } from "react-aria-components";
 import { useNavigate } from "react-router";
 import { parseEventLogs } from "viem";
-import { datanetRegistryAbi } from "../../chain/abis";
 import { describeError } from "../../api/error";
+import { datanetRegistryAbi } from "../../chain/abis";
 import { useChain } from "../../chain/client";
 import { Button, LinkButton } from "../../ui/Button";
-import { Card, Columns, Page } from "../../ui/Page";
 import { Checkbox, RadioGroup, TextField } from "../../ui/fields";
+import { Card, Columns, Page } from "../../ui/Page";
 import { ErrorState, Notice } from "../../ui/states";
 import { Declined } from "../../wallet/approval";
 import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
-import { FLOOR_BPS_MAX, type FormErrors, type TermsForm, contractTerms, licencePoints, readForm } from "./licence";
+import {
+  contractTerms,
+  FLOOR_BPS_MAX,
+  type FormErrors,
+  licencePoints,
+  readForm,
+  type TermsForm,
+} from "./licence";
 import { LicencePoints } from "./parts";
 import { PendingRegistrations, rememberRegistration, useRegister } from "./registration";
 
 const PRESETS = {
   paid: {
     label: "Paid use",
-    description: "Anyone may train on the records and charge for answers. Contributors are paid from every answer.",
+    description:
+      "Anyone may train on the records and charge for answers. Contributors are paid from every answer.",
     terms: { commercialUse: true, derivatives: true, attribution: true },
   },
   free: {
@@ -96,11 +104,7 @@ export function New() {
             </div>
           </Card>
           <Card title="What this means" intro="In plain words, as contributors will read it.">
-            {"terms" in read ? (
-              <LicencePoints terms={read.terms} />
-            ) : (
-              <LicencePreview form={form} />
-            )}
+            {"terms" in read ? <LicencePoints terms={read.terms} /> : <LicencePreview form={form} />}
           </Card>
         </Columns>
         {failed && <ErrorState error={create.error} what="The Datanet was not created" />}
@@ -111,7 +115,9 @@ export function New() {
           </>
         )}
         {create.error instanceof Declined && (
-          <Notice tone="warn">You declined, so nothing was created. You can change the terms and try again.</Notice>
+          <Notice tone="warn">
+            You declined, so nothing was created. You can change the terms and try again.
+          </Notice>
         )}
         <div className="flex flex-wrap items-center gap-3">
           <Button
@@ -247,7 +253,9 @@ class NotRegistered extends Error {
   override name = "NotRegistered";
   constructor(cause: unknown) {
     const { detail } = describeError(cause);
-    super(`The Datanet is on chain, but the node did not take note of it (${detail}) Press Finish to tell it again.`);
+    super(
+      `The Datanet is on chain, but the node did not take note of it (${detail}) Press Finish to tell it again.`,
+    );
   }
 }
 
@@ -281,7 +289,9 @@ function useCreate() {
       const [created] = parseEventLogs({
         abi: datanetRegistryAbi,
         eventName: "DatanetCreated",
-        logs: receipt.logs.filter((log) => log.address.toLowerCase() === contracts.datanetRegistry.toLowerCase()),
+        logs: receipt.logs.filter(
+          (log) => log.address.toLowerCase() === contracts.datanetRegistry.toLowerCase(),
+        ),
       });
       if (created === undefined) throw new Error("The transaction is in a block, but names no Datanet.");
       const registration = { id: Number(created.args.datanetId), name, terms };

@@ -5,8 +5,8 @@ import { readContract } from "viem/actions";
 import { datanetRegistryAbi } from "../../chain/abis";
 import { useChain } from "../../chain/client";
 import { Button, LinkButton } from "../../ui/Button";
-import { Card, Page } from "../../ui/Page";
 import { Tip } from "../../ui/navigation";
+import { Card, Page } from "../../ui/Page";
 import { Empty, ErrorState, Notice, QueryView } from "../../ui/states";
 import { AccountName, CopyButton, Facts, Hash, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
@@ -25,7 +25,10 @@ export function RecordPage() {
   if (!isHash(hash)) {
     return (
       <Page title="Record" back={back}>
-        <Empty title="This is not a record's address" action={<LinkButton to={back.to}>All its records</LinkButton>}>
+        <Empty
+          title="This is not a record's address"
+          action={<LinkButton to={back.to}>All its records</LinkButton>}
+        >
           It ends with the record's hash: 0x and 64 digits.
         </Empty>
       </Page>
@@ -112,7 +115,10 @@ function About({ record }: { record: RecordDetail }) {
             "Snapshots",
             record.snapshots.length === 0
               ? "in none yet"
-              : record.snapshots.map(({ snapshot }) => snapshot).reverse().join(", "),
+              : record.snapshots
+                  .map(({ snapshot }) => snapshot)
+                  .reverse()
+                  .join(", "),
           ],
         ]}
       />
@@ -153,7 +159,12 @@ function Proof({ record }: { record: RecordDetail }) {
       title="Proof"
       intro="A snapshot is a fixed list of accepted records with one root on chain. The proof shows that this record stands in it, and whose it is. It does not show the text: the hash is salted, and only contributor and node know the salt."
       actions={
-        <Button tone="primary" isPending={check.isPending} pendingLabel="Checking …" onPress={() => check.mutate()}>
+        <Button
+          tone="primary"
+          isPending={check.isPending}
+          pendingLabel="Checking …"
+          onPress={() => check.mutate()}
+        >
           {check.data ? "Check again" : "Check the proof"}
         </Button>
       }
@@ -165,11 +176,16 @@ function Proof({ record }: { record: RecordDetail }) {
           <ul className="grid gap-1.5 text-sm">
             {check.data.map(({ text, holds }) => (
               <li key={text} className="flex gap-2">
-                <span aria-hidden="true" className={holds === false ? "text-danger" : holds ? "text-accent" : "text-warn"}>
+                <span
+                  aria-hidden="true"
+                  className={holds === false ? "text-danger" : holds ? "text-accent" : "text-warn"}
+                >
                   {holds === false ? "✕" : holds ? "✓" : "?"}
                 </span>
                 <span>
-                  <span className="sr-only">{holds === false ? "Wrong: " : holds ? "Right: " : "Unknown: "}</span>
+                  <span className="sr-only">
+                    {holds === false ? "Wrong: " : holds ? "Right: " : "Unknown: "}
+                  </span>
                   {text}
                 </span>
               </li>

@@ -3,15 +3,15 @@ import { useEffect, useMemo, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { count, formatInteger, shortHex } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
-import { Card } from "../../ui/Page";
 import { TextField } from "../../ui/fields";
+import { Card } from "../../ui/Page";
 import { Empty } from "../../ui/states";
 import { type Column, DataTable } from "../../ui/Table";
 import { AccountName, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
 import { excerpt, recordParts } from "./bodies";
 import { useDatanet } from "./Detail";
-import { type RecordFilter, columnTitle, cutSearch, readFilter, writeFilter } from "./filters";
+import { columnTitle, cutSearch, type RecordFilter, readFilter, writeFilter } from "./filters";
 import { Histograms } from "./Histograms";
 import { PagesFooter, PagesView, RecordBadge } from "./parts";
 import { type DatanetRecord, recordsQuery } from "./queries";
@@ -28,7 +28,8 @@ export function Records() {
   const { id, records_offered } = useDatanet();
   const [params, setParams] = useSearchParams();
   const filter = useMemo(() => readFilter(params), [params]);
-  const setFilter = (next: RecordFilter) => setParams(writeFilter(next), { replace: true, preventScrollReset: true });
+  const setFilter = (next: RecordFilter) =>
+    setParams(writeFilter(next), { replace: true, preventScrollReset: true });
   if (records_offered === 0) {
     return (
       <Empty
@@ -96,7 +97,10 @@ function Chips({ filter, setFilter }: FilterProps) {
   if (contributor) chips.push([`by ${shortHex(contributor)}`, { ...filter, contributor: "" }]);
   if (status) chips.push([status, { ...filter, status: "" }]);
   if (column && value) {
-    chips.push([`${columnTitle(column)}: ${value.replace("..", " to ")}`, { ...filter, column: "", value: "" }]);
+    chips.push([
+      `${columnTitle(column)}: ${value.replace("..", " to ")}`,
+      { ...filter, column: "", value: "" },
+    ]);
   }
   if (chips.length === 0) return null;
   return (

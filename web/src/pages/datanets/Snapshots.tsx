@@ -16,8 +16,14 @@ import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
 import { useDatanet } from "./Detail";
 import { links } from "./links";
-import { type Snapshot, type TakenSnapshot, chainSnapshotsQuery, curatorQuery, snapshotsQuery } from "./queries";
-import { type SnapshotState, forgetTaken, rememberTaken, rememberedTaken, snapshotState } from "./snapshots";
+import {
+  chainSnapshotsQuery,
+  curatorQuery,
+  type Snapshot,
+  snapshotsQuery,
+  type TakenSnapshot,
+} from "./queries";
+import { forgetTaken, rememberedTaken, rememberTaken, type SnapshotState, snapshotState } from "./snapshots";
 
 /** A Datanet's snapshots; its owner and curators take and publish them here. */
 export function Snapshots() {
@@ -104,14 +110,22 @@ function TakeCard({ snapshots, accepted }: { snapshots: readonly Snapshot[]; acc
                 : "Only the Datanet's owner and its curators take snapshots; this account is neither."}
           </p>
         )}
-        {curator.error && <ErrorState error={curator.error} retry={() => void curator.refetch()} what="The chain" />}
-        {latest && <p className="text-muted">{count(latest.record_count, "record")} in the latest snapshot.</p>}
+        {curator.error && (
+          <ErrorState error={curator.error} retry={() => void curator.refetch()} what="The chain" />
+        )}
+        {latest && (
+          <p className="text-muted">{count(latest.record_count, "record")} in the latest snapshot.</p>
+        )}
         {waiting > 0 && (
           <Notice tone="warn" title={`${count(waiting, "snapshot")} not on chain yet`}>
             A model can be trained on such a snapshot, but published only once its root is on chain.
           </Notice>
         )}
-        {declined && <Notice tone="warn">The snapshot was taken; you declined to publish it. You can publish it any time.</Notice>}
+        {declined && (
+          <Notice tone="warn">
+            The snapshot was taken; you declined to publish it. You can publish it any time.
+          </Notice>
+        )}
         {take.error && !declined && <ErrorState error={take.error} />}
       </div>
     </Card>
@@ -132,11 +146,16 @@ function useTake(id: number) {
       const onChain = await cache.fetchQuery({ ...chainSnapshotsQuery(info, id), staleTime: 0 });
       const state = snapshotState(taken, onChain);
       if (state.kind === "published") {
-        toasts.show({ title: `Nothing new since snapshot ${taken.snapshot}, which is on chain`, tone: "info" });
+        toasts.show({
+          title: `Nothing new since snapshot ${taken.snapshot}, which is on chain`,
+          tone: "info",
+        });
         return;
       }
-      if (state.kind === "later") throw new Error(`Publish snapshot ${onChain.count + 1} first: the chain counts in order.`);
-      if (state.kind !== "next") throw new Error(`The chain has another root under number ${taken.snapshot}.`);
+      if (state.kind === "later")
+        throw new Error(`Publish snapshot ${onChain.count + 1} first: the chain counts in order.`);
+      if (state.kind !== "next")
+        throw new Error(`The chain has another root under number ${taken.snapshot}.`);
       await publish(taken);
     },
   });
@@ -180,7 +199,9 @@ function SnapshotTable({ snapshots }: { snapshots: readonly Snapshot[] }) {
             mayPublish={curator.data === true}
           />
         ) : (
-          <span className="text-muted">{onChain.error ? "the chain does not answer" : "asking the chain …"}</span>
+          <span className="text-muted">
+            {onChain.error ? "the chain does not answer" : "asking the chain …"}
+          </span>
         ),
     },
   ];
@@ -199,13 +220,27 @@ function SnapshotTable({ snapshots }: { snapshots: readonly Snapshot[] }) {
       {rows.length === 0 ? (
         <Empty title="No snapshot was taken yet" />
       ) : (
-        <DataTable label="Snapshots" columns={columns} rows={rows} rowKey={(row) => String(row.snapshot)} sortable={false} />
+        <DataTable
+          label="Snapshots"
+          columns={columns}
+          rows={rows}
+          rowKey={(row) => String(row.snapshot)}
+          sortable={false}
+        />
       )}
     </Card>
   );
 }
 
-function ChainState({ snapshot, state, mayPublish }: { snapshot: Snapshot; state: SnapshotState; mayPublish: boolean }) {
+function ChainState({
+  snapshot,
+  state,
+  mayPublish,
+}: {
+  snapshot: Snapshot;
+  state: SnapshotState;
+  mayPublish: boolean;
+}) {
   switch (state.kind) {
     case "published":
       return (
@@ -234,9 +269,12 @@ function PublishButton({ snapshot }: { snapshot: Snapshot }) {
   const run = useMutation({
     mutationFn: async () => {
       const known = rememberedTaken(chain.id, id, snapshot);
-      const taken = known ?? (await body(api.POST("/v1/datanets/{id}/snapshots", { params: { path: { id } } })));
+      const taken =
+        known ?? (await body(api.POST("/v1/datanets/{id}/snapshots", { params: { path: { id } } })));
       if (taken.root !== snapshot.root) {
-        throw new Error("More records were accepted since, and this browser did not take this snapshot: publish it where it was taken.");
+        throw new Error(
+          "More records were accepted since, and this browser did not take this snapshot: publish it where it was taken.",
+        );
       }
       await publish(taken);
     },

@@ -5,14 +5,16 @@ export interface Part {
   text: string;
 }
 
-const text = (value: unknown): string =>
-  typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+const text = (value: unknown): string => (typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
 
 /** A record's fields in the order in which people read them. */
 export function recordParts(body: Readonly<Record<string, unknown>>): Part[] {
   if (Array.isArray(body.messages)) {
     return body.messages.map((turn: unknown) => {
-      const { role, content } = (typeof turn === "object" && turn !== null ? turn : {}) as Record<string, unknown>;
+      const { role, content } = (typeof turn === "object" && turn !== null ? turn : {}) as Record<
+        string,
+        unknown
+      >;
       return { label: text(role ?? "turn"), text: text(content ?? turn) };
     });
   }

@@ -33,7 +33,8 @@ export function readFilter(params: URLSearchParams): RecordFilter {
     delete filter.column;
     delete filter.value;
   }
-  if (filter.contributor !== undefined && !isAddress(filter.contributor, { strict: false })) delete filter.contributor;
+  if (filter.contributor !== undefined && !isAddress(filter.contributor, { strict: false }))
+    delete filter.contributor;
   return filter;
 }
 

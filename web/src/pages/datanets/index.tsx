@@ -17,7 +17,10 @@ export const routes: RouteObject[] = [
     lazy: async () => ({ Component: (await import("./Detail")).Detail }),
     children: [
       { index: true, lazy: async () => ({ Component: (await import("./Records")).Records }) },
-      { path: "contributors", lazy: async () => ({ Component: (await import("./Contributors")).Contributors }) },
+      {
+        path: "contributors",
+        lazy: async () => ({ Component: (await import("./Contributors")).Contributors }),
+      },
       { path: "snapshots", lazy: async () => ({ Component: (await import("./Snapshots")).Snapshots }) },
       { path: "models", lazy: async () => ({ Component: (await import("./Models")).Models }) },
     ],

@@ -21,7 +21,10 @@ export function licencePoints(terms: LicenceTerms): LicencePoint[] {
       ? { allowed: true, text: "Models may be trained on the records and published." }
       : { allowed: false, text: "No model trained on the records may be published." },
     commercial_use
-      ? { allowed: true, text: "Models trained on them may charge for answers, and contributors are paid from it." }
+      ? {
+          allowed: true,
+          text: "Models trained on them may charge for answers, and contributors are paid from it.",
+        }
       : { allowed: false, text: "Models trained on them must be free, so contributors earn nothing." },
     attribution
       ? { allowed: true, text: "Contributors must be named by whoever uses the records." }
@@ -79,11 +82,15 @@ export type FormErrors = Partial<Record<"name" | "floor" | "expiry" | "uri", str
 const bytes = (text: string) => new TextEncoder().encode(text).length;
 
 /** Reads the form; what is wrong with it, field by field, where it cannot be read. */
-export function readForm(form: TermsForm, nowSeconds: number): { terms: LicenceTerms; name: string } | FormErrors {
+export function readForm(
+  form: TermsForm,
+  nowSeconds: number,
+): { terms: LicenceTerms; name: string } | FormErrors {
   const errors: FormErrors = {};
   const name = form.name.trim();
   if (name === "") errors.name = "Give it a name.";
-  else if (bytes(name) > NAME_BYTES_MAX) errors.name = `The name is too long: at most ${NAME_BYTES_MAX} bytes.`;
+  else if (bytes(name) > NAME_BYTES_MAX)
+    errors.name = `The name is too long: at most ${NAME_BYTES_MAX} bytes.`;
   const floor = readPercent(form.floor);
   if (floor === null) errors.floor = `A number from 0 to ${FLOOR_BPS_MAX / 100}, with at most two decimals.`;
   const expiry = form.expiry === "" ? 0 : Date.parse(`${form.expiry}T23:59:59Z`) / 1000;
@@ -91,7 +98,8 @@ export function readForm(form: TermsForm, nowSeconds: number): { terms: LicenceT
   else if (expiry !== 0 && expiry <= nowSeconds) errors.expiry = "This day is over.";
   const uri = form.uri.trim();
   if (bytes(uri) > URI_BYTES_MAX) errors.uri = `The link is too long: at most ${URI_BYTES_MAX} bytes.`;
-  else if (uri !== "" && licenceLink(uri) === null) errors.uri = "This is not a link; it begins with https://.";
+  else if (uri !== "" && licenceLink(uri) === null)
+    errors.uri = "This is not a link; it begins with https://.";
   if (Object.keys(errors).length > 0 || floor === null) return errors;
   const { commercialUse: commercial_use, derivatives, attribution } = form;
   return { name, terms: { commercial_use, derivatives, attribution, revenue_floor_bps: floor, expiry, uri } };

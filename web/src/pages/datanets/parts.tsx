@@ -1,7 +1,7 @@
 /** Small parts that several pages of Datanets share. */
 import { type ReactNode, useEffect, useState } from "react";
-import { Button } from "../../ui/Button";
 import { formatPercent } from "../../lib/format";
+import { Button } from "../../ui/Button";
 import { ErrorState, Loading } from "../../ui/states";
 import { Badge } from "../../ui/values";
 import { licenceBadges, licenceLink, licencePoints } from "./licence";
@@ -85,7 +85,15 @@ interface Pages {
 }
 
 /** The states of a listing read page by page; its rows once there are any. */
-export function PagesView({ query, loading, children }: { query: Pages; loading: string; children: ReactNode }) {
+export function PagesView({
+  query,
+  loading,
+  children,
+}: {
+  query: Pages;
+  loading: string;
+  children: ReactNode;
+}) {
   if (query.data !== undefined) return <>{children}</>;
   if (query.error) return <ErrorState error={query.error} retry={() => void query.refetch()} />;
   return <Loading label={`${loading} …`} />;

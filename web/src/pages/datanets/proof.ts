@@ -1,5 +1,5 @@
 /** Checks in the browser that a record stands in a snapshot, and that the chain knows the snapshot. */
-import { type Hex, encodePacked } from "viem";
+import { encodePacked, type Hex } from "viem";
 import { verifySnapshotEntry } from "../../verify/record";
 import type { RecordDetail } from "./queries";
 
@@ -15,7 +15,8 @@ const same = (one: string, other: string) => one.toLowerCase() === other.toLower
 /** `chainRoot` is the snapshot's root in the registry; null where the registry has no such snapshot. */
 export function checkRecord(record: RecordDetail, chainRoot: Hex | null): Check[] {
   const [place] = record.snapshots;
-  if (place?.proof == null) return [{ text: "No snapshot holds this record, so there is no proof yet.", holds: null }];
+  if (place?.proof == null)
+    return [{ text: "No snapshot holds this record, so there is no proof yet.", holds: null }];
   if (record.cluster === null) {
     return [{ text: "The node says a snapshot holds the record, but not in which cluster.", holds: false }];
   }
@@ -35,9 +36,15 @@ export function checkRecord(record: RecordDetail, chainRoot: Hex | null): Check[
       text: `The leaf names this record, its contributor and position ${place.index + 1} of ${place.proof.size}.`,
       holds: same(leaf, place.leaf),
     },
-    { text: `The Merkle proof leads from that leaf to the root of snapshot ${place.snapshot}.`, holds: inTree },
+    {
+      text: `The Merkle proof leads from that leaf to the root of snapshot ${place.snapshot}.`,
+      holds: inTree,
+    },
     chainRoot === null
-      ? { text: `Snapshot ${place.snapshot} is not published on chain yet, so its root cannot be compared.`, holds: null }
+      ? {
+          text: `Snapshot ${place.snapshot} is not published on chain yet, so its root cannot be compared.`,
+          holds: null,
+        }
       : {
           text: `The registry on chain has exactly this root for snapshot ${place.snapshot}.`,
           holds: same(chainRoot, place.root),
@@ -48,7 +55,10 @@ export function checkRecord(record: RecordDetail, chainRoot: Hex | null): Check[
 /** What the checks say together. */
 export function verdict(checks: readonly Check[]): { tone: "info" | "warn" | "danger"; text: string } {
   if (checks.some((check) => check.holds === false)) {
-    return { tone: "danger", text: "Something does not fit: do not rely on what the node says about this record." };
+    return {
+      tone: "danger",
+      text: "Something does not fit: do not rely on what the node says about this record.",
+    };
   }
   if (checks.some((check) => check.holds === null)) {
     return { tone: "warn", text: "What could be checked holds; something could not be checked yet." };

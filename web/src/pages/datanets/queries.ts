@@ -38,7 +38,12 @@ export const browseQuery = (filter: { search?: string; owner?: string }) =>
   infiniteQueryOptions({
     queryKey: [...keys.datanets, "browse", filter],
     queryFn: ({ signal, pageParam }) =>
-      body(api.GET("/v1/datanets", { params: { query: { ...filter, limit: ROWS, ...from(pageParam) } }, signal })),
+      body(
+        api.GET("/v1/datanets", {
+          params: { query: { ...filter, limit: ROWS, ...from(pageParam) } },
+          signal,
+        }),
+      ),
     initialPageParam: null as number | null,
     getNextPageParam: (last) => last.next_after ?? null,
     placeholderData: keepPreviousData,
@@ -143,7 +148,11 @@ export const chainSnapshotsQuery = ({ client, chain, contracts }: ChainInfo, id:
   });
 
 /** Whether an account may publish snapshots of a Datanet: its owner and curators may. */
-export const curatorQuery = ({ client, chain, contracts }: ChainInfo, id: number, account: Address | undefined) =>
+export const curatorQuery = (
+  { client, chain, contracts }: ChainInfo,
+  id: number,
+  account: Address | undefined,
+) =>
   queryOptions({
     queryKey: [...keys.chain, chain.id, "datanet", id, "curator", account],
     queryFn: () =>
@@ -160,5 +169,7 @@ export const curatorQuery = ({ client, chain, contracts }: ChainInfo, id: number
 
 /** Compares accounts however they are written. */
 export function sameAccount(one: string | null | undefined, other: string | null | undefined): boolean {
-  return Boolean(one && other && isAddressEqual(one.toLowerCase() as Address, other.toLowerCase() as Address));
+  return Boolean(
+    one && other && isAddressEqual(one.toLowerCase() as Address, other.toLowerCase() as Address),
+  );
 }

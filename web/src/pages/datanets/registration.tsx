@@ -1,7 +1,7 @@
 /** Datanets that are on chain, but of which the node has not taken note yet. */
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useNavigate } from "react-router";
 import { useSyncExternalStore } from "react";
+import { useNavigate } from "react-router";
 import { api, body } from "../../api/client";
 import { ApiError } from "../../api/error";
 import { keys } from "../../api/keys";
@@ -107,7 +107,8 @@ export function PendingRegistrations() {
             </Button>
           }
         >
-          It has number {one.id}. Until the node knows its terms, nobody can contribute to it here. This costs nothing.
+          It has number {one.id}. Until the node knows its terms, nobody can contribute to it here. This costs
+          nothing.
         </Notice>
       ))}
       {finish.error && <ErrorState error={finish.error} what="The node did not take note" />}

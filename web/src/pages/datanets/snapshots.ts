@@ -38,9 +38,15 @@ export function forgetTaken(chain: number, { datanet, snapshot }: TakenSnapshot)
 }
 
 /** What was remembered of a snapshot, if its root is still the one that the node has. */
-export function rememberedTaken(chain: number, datanet: number, { snapshot, root }: Snapshot): TakenSnapshot | null {
+export function rememberedTaken(
+  chain: number,
+  datanet: number,
+  { snapshot, root }: Snapshot,
+): TakenSnapshot | null {
   try {
-    const taken = JSON.parse(localStorage.getItem(key(chain, datanet, snapshot)) ?? "null") as TakenSnapshot | null;
+    const taken = JSON.parse(
+      localStorage.getItem(key(chain, datanet, snapshot)) ?? "null",
+    ) as TakenSnapshot | null;
     return taken?.root === root && typeof taken.content_hash === "string" ? taken : null;
   } catch {
     return null;
