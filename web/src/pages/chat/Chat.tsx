@@ -14,7 +14,7 @@ import { Composer } from "./Composer";
 import { conversationSpent, spent } from "./cost";
 import { Answer, Question } from "./Message";
 import { type ConversationStore, useConversations } from "./store";
-import { add, branch, type ChatMessage, type Conversation, emptyConversation, shownPath, switchBranch } from "./tree";
+import { add, branch, dropFailed, type ChatMessage, type Conversation, emptyConversation, shownPath, switchBranch } from "./tree";
 import { type Answers, type AskSettings, requestFor, useAnswers } from "./useAnswers";
 
 const SETTINGS: AskSettings = { maxTokens: 256, temperature: 0, attribution: true };
@@ -189,8 +189,10 @@ function Thread(props: ThreadProps) {
     answers.ask(next, question, asked, settings);
     if (conversation === null) onOpen(next.id);
   };
-  const again = (question: string) => {
-    if (asked !== null && conversation !== null) answers.ask(conversation, question, asked, settings);
+  const again = (question: string, attempt: string) => {
+    if (asked !== null && conversation !== null) {
+      answers.ask(dropFailed(conversation, attempt), question, asked, settings);
+    }
   };
   const requestOf = useCallback(
     (text: string) => {
@@ -293,7 +295,7 @@ function Messages({
   canAsk: boolean;
   onSwitch: (message: ChatMessage, by: number) => void;
   onEdit: (message: ChatMessage, text: string) => void;
-  onAgain: (question: string) => void;
+  onAgain: (question: string, attempt: string) => void;
 }) {
   const last = path.at(-1)?.id;
   useEffect(() => {
@@ -318,7 +320,7 @@ function Messages({
                 question={question?.text ?? ""}
                 step={answers.steps[message.id]}
                 canAsk={canAsk}
-                onAgain={() => question && onAgain(question.id)}
+                onAgain={() => question && onAgain(question.id, message.id)}
                 onStop={() => answers.stop(message.id)}
               />
             )}

@@ -5,6 +5,7 @@ import {
   branch,
   type ChatMessage,
   type Conversation,
+  dropFailed,
   change,
   emptyConversation,
   pathTo,
@@ -83,6 +84,14 @@ describe("branches", () => {
   it("names the conversation after its first question, cut between characters", () => {
     const long = add(emptyConversation("c", "m", 0), user("q", null, `${"ä".repeat(59)}😀😀`, 1));
     expect(long.title).toBe(`${"ä".repeat(59)}😀 …`);
+  });
+
+  it("forgets an attempt that came to nothing, and nothing else", () => {
+    const nothing = answer("a9", "q1", "", 9, { state: "failed" });
+    expect(dropFailed(add(edited(), nothing), "a9").messages).toEqual(edited().messages);
+    const charged = answer("a9", "q1", "", 9, { state: "failed", ceiling: "4" });
+    expect(dropFailed(add(edited(), charged), "a9").messages).toHaveProperty("a9");
+    expect(dropFailed(edited(), "a1")).toEqual(edited());
   });
 
   it("ends on a circle that storage could hold", () => {

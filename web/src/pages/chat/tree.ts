@@ -128,6 +128,13 @@ export function change(
   return { ...conversation, messages: { ...conversation.messages, [id]: by(message) } };
 }
 
+/** Takes an attempt that came to nothing out again, so that it is no branch. Whatever something hangs on stays. */
+export function dropFailed(conversation: Conversation, id: string): Conversation {
+  const { [id]: message, ...messages } = conversation.messages;
+  const nothing = message?.answer?.state === "failed" && message.text === "" && message.answer.ceiling === undefined;
+  return nothing && children(conversation, id).length === 0 ? { ...conversation, messages } : conversation;
+}
+
 /** Where a message stands among its siblings. */
 export function branch(conversation: Conversation, message: ChatMessage) {
   const all = children(conversation, message.parent);

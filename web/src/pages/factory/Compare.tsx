@@ -1,5 +1,5 @@
 /** Runs beside each other: losses over one axis, recipes setting by setting, measurements. */
-import { useState } from "react";
+import { useCallback, useEffect, useState } from "react";
 import { Chart, type Series } from "../../ui/Chart";
 import { cx } from "../../ui/classes";
 import { Checkbox } from "../../ui/fields";
@@ -23,8 +23,11 @@ export function Compare({ jobs }: { jobs: readonly Job[] }) {
     const history = loaded[job.id];
     return history === undefined ? [] : [{ job, history }];
   });
-  const take = (id: number, history: JobHistory) =>
-    setLoaded((before) => (before[id] === history ? before : { ...before, [id]: history }));
+  const take = useCallback(
+    (id: number, history: JobHistory) =>
+      setLoaded((before) => (before[id] === history ? before : { ...before, [id]: history })),
+    [],
+  );
   return (
     <>
       <Card title="Losses" intro="Mean loss of each step in nats for a token that is learnt; lower is better. Averaged over ten steps.">
@@ -45,10 +48,10 @@ export function Compare({ jobs }: { jobs: readonly Job[] }) {
 function Feed({ job, onHistory }: { job: Job; onHistory: (id: number, history: JobHistory) => void }) {
   const query = useHistory(job.id, job.state === "running");
   const { data } = query;
-  if (data !== undefined) {
-    queueMicrotask(() => onHistory(job.id, data));
-    return null;
-  }
+  useEffect(() => {
+    if (data !== undefined) onHistory(job.id, data);
+  }, [data, job.id, onHistory]);
+  if (data !== undefined) return null;
   if (query.error) return <ErrorState error={query.error} what={`Job ${job.id}`} retry={() => query.refetch()} />;
   return <Loading label={`Reading job ${job.id} …`} />;
 }

@@ -126,7 +126,7 @@ export const GROUPS: readonly Group[] = [
         what: "Decides initial weights and the order of records. The same recipe gives the same model.",
         kind: "text",
         read: (r) => r.seed,
-        write: (r, seed) => ({ ...r, seed }),
+        write: (r, seed) => ({ ...r, seed: seed.trim() }),
       },
     ],
   },
