@@ -7,12 +7,12 @@ use anyhow::{Context, Result, ensure};
 use crate::process;
 
 /// What is generated.
-const GENERATED: [&str; 2] = ["crates/contracts/artifacts", FORMATS];
+const GENERATED: [&str; 3] = ["crates/contracts/artifacts", FORMATS, "crates/gateway/openapi.json"];
 /// The page of all formats, made of the crates' own pages.
 const FORMATS: &str = "docs/formats.md";
 /// The crates that define formats, in reading order.
-const FORMAT_CRATES: [&str; 8] =
-    ["primitives", "contracts", "datanet", "train", "attribution", "settlement", "store", "chain"];
+const FORMAT_CRATES: [&str; 9] =
+    ["primitives", "contracts", "datanet", "train", "attribution", "settlement", "store", "chain", "cli"];
 
 const FORMATS_HEAD: &str = "\
 # Formats
@@ -24,6 +24,8 @@ made by `cargo xtask gen` from the crates' `FORMATS.md`; change those.
 /// Remakes every generated artefact in place.
 pub fn run() -> Result<()> {
     process::run("bash", &["contracts/script/gen.sh"])?;
+    let golden = ["OPENLEDGER_WRITE_GOLDEN=1", "cargo", "test", "--locked", "-p", "openledger-gateway", "--test", "it"];
+    process::run("env", &[&golden[..], &["openapi::"]].concat())?;
     let page = formats_page()?;
     fs::write(process::root().join(FORMATS), page).with_context(|| format!("could not write {FORMATS}"))
 }

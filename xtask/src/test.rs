@@ -8,13 +8,15 @@ use crate::process;
 pub fn run(lanes: &[&str]) -> Result<()> {
     if lanes.is_empty() {
         contracts()?;
-        return rust();
+        rust()?;
+        return web();
     }
     for lane in lanes {
         match *lane {
             "rust" => rust()?,
             "contracts" => contracts()?,
-            other => bail!("no test lane {other:?}; there are rust and contracts"),
+            "web" => web()?,
+            other => bail!("no test lane {other:?}; there are rust, contracts and web"),
         }
     }
     Ok(())
@@ -28,4 +30,9 @@ fn contracts() -> Result<()> {
 /// Rust: unit, property, crash, command-line and whole-system tests.
 fn rust() -> Result<()> {
     process::run("cargo", &["test", "--workspace", "--locked"])
+}
+
+/// The web app: format, types, units, drift of what is generated, and a browser against a running node.
+fn web() -> Result<()> {
+    process::run("bash", &["web/script/test.sh"])
 }

@@ -29,6 +29,9 @@ pub struct ChainConfig {
     pub block_time_s: u64,
     /// With `block_time_s` = 0: how long a block waits for further transactions, in milliseconds.
     pub instant_batch_ms: u64,
+    /// With `block_time_s` = 0: seconds after which a block is made without transactions, so that the chain's time
+    /// follows the clock; 0 makes none, and time stands still between transactions.
+    pub idle_block_s: u64,
     /// Answers the development methods `evm_increaseTime`, `evm_mine` and allows
     /// [`Chain::increase_time`](crate::Chain::increase_time).
     pub development: bool,
@@ -52,6 +55,7 @@ impl ChainConfig {
             genesis,
             block_time_s: 2,
             instant_batch_ms: INSTANT_BATCH_MS,
+            idle_block_s: 0,
             development: false,
             system: SystemConfig::default(),
             pool: PoolLimits::default(),

@@ -34,7 +34,11 @@ pub(crate) struct Producer {
 
 /// Why the producer stopped waiting.
 enum Due {
-    Block(Vec<oneshot::Sender<()>>),
+    /// Those who wait for it, and whether it is made without transactions too.
+    Block {
+        waiting: Vec<oneshot::Sender<()>>,
+        even_empty: bool,
+    },
     Nothing,
     Stop,
 }
@@ -56,8 +60,8 @@ impl Producer {
             match wait(&chain) {
                 Due::Stop => return,
                 Due::Nothing => {}
-                Due::Block(waiting) => {
-                    self.produce_or_log(&chain, !waiting.is_empty());
+                Due::Block { waiting, even_empty } => {
+                    self.produce_or_log(&chain, even_empty);
                     for mined in waiting {
                         mined.send(()).ok();
                     }
@@ -66,8 +70,8 @@ impl Producer {
         }
     }
 
-    fn produce_or_log(&mut self, chain: &Arc<Inner>, asked: bool) {
-        if let Err(error) = self.produce(chain, asked) {
+    fn produce_or_log(&mut self, chain: &Arc<Inner>, even_empty: bool) {
+        if let Err(error) = self.produce(chain, even_empty) {
             tracing::error!(error = &error as &dyn std::error::Error, "could not build a block");
             // The tries in memory may be ahead of the disk: start over from what is stored.
             let root = chain.head.read().header.state_root;
@@ -79,8 +83,8 @@ impl Producer {
         }
     }
 
-    /// Builds, commits and announces one block. An instant chain makes an empty one only if `asked`.
-    fn produce(&mut self, chain: &Inner, asked: bool) -> Result<(), BuildBlockError> {
+    /// Builds, commits and announces one block; without transactions only if `even_empty`.
+    fn produce(&mut self, chain: &Inner, even_empty: bool) -> Result<(), BuildBlockError> {
         let (parent, base_fee) = {
             let head = chain.head.read();
             (head.header.clone(), head.next_base_fee_wei)
@@ -88,7 +92,7 @@ impl Producer {
         let number = parent.number + 1;
         let stored = |source: StoreError| BuildBlockError::Store { number, source };
         let mut best = chain.pool.lock().best(base_fee);
-        if best.is_empty() && chain.config.block_time_s == 0 && !asked {
+        if best.is_empty() && !even_empty {
             return Ok(());
         }
         let view = chain.store.latest().map_err(stored)?;
@@ -176,12 +180,18 @@ fn wait(chain: &Inner) -> Due {
     if calls.stop {
         return Due::Stop;
     }
-    let instant = chain.config.block_time_s == 0;
-    if instant && !calls.transactions && calls.mine.is_empty() {
+    let even_empty = chain.config.block_time_s > 0 || !calls.mine.is_empty() || idle_too_long(chain);
+    if !calls.transactions && !even_empty {
         return Due::Nothing;
     }
     calls.transactions = false;
-    Due::Block(std::mem::take(&mut calls.mine))
+    Due::Block { waiting: std::mem::take(&mut calls.mine), even_empty }
+}
+
+/// Whether an instant chain has gone without a block for as long as it may.
+fn idle_too_long(chain: &Inner) -> bool {
+    let idle_s = chain.config.idle_block_s;
+    idle_s > 0 && chain.now().as_secs() >= chain.head.read().header.timestamp.saturating_add(idle_s)
 }
 
 /// Moves the head, cleans the pool and tells the subscribers.

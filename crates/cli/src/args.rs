@@ -98,7 +98,7 @@ pub(crate) struct UpOptions {
     /// Where the gateway listens.
     #[arg(long, env = "OPENLEDGER_HTTP_LISTEN", value_name = "ADDRESS")]
     pub(crate) http_listen: Option<SocketAddr>,
-    /// Seconds between blocks; 0 makes a block as soon as there is a transaction.
+    /// Seconds between blocks; 0 makes a block as soon as there is a transaction, and an empty one after two idle seconds.
     #[arg(long, env = "OPENLEDGER_BLOCK_TIME_S", value_name = "SECONDS")]
     pub(crate) block_time_s: Option<u64>,
     /// The base model: a GGUF file or a folder with safetensors.

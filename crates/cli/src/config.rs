@@ -20,7 +20,7 @@ pub(crate) struct Config {
     pub(crate) rpc_listen: SocketAddr,
     /// Where the OpenAI-compatible API and the app API listen.
     pub(crate) http_listen: SocketAddr,
-    /// Seconds between blocks; 0 makes a block as soon as there is a transaction.
+    /// Seconds between blocks; 0 makes a block as soon as there is a transaction, and an empty one after two idle seconds.
     pub(crate) block_time_s: u64,
     /// The base model: a GGUF file or a folder with safetensors. Without it the default model is pulled.
     pub(crate) model: Option<PathBuf>,

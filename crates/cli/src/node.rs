@@ -12,7 +12,7 @@ use openledger_contracts::genesis::{GenesisConfig, GenesisOperator, genesis};
 use openledger_datanet::{DATANET_SCHEMA, Datanets};
 use openledger_engine::Model;
 use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
-use openledger_gateway::{Gateway, Parts};
+use openledger_gateway::{Gateway, Parts, Site};
 use openledger_primitives::Wei;
 use openledger_sdk::{ChainClient, Hub};
 use openledger_serve::{ServeConfig, Server};
@@ -33,6 +33,11 @@ pub(crate) const FORMAT: u32 = 1;
 pub(crate) const DEV_FUNDS_OPEN: u64 = 1_000_000;
 /// OPEN that the development operator has bonded.
 const DEV_BOND_OPEN: u64 = 1_000;
+/// Where blocks come with transactions: seconds without one after which an empty block is made. Epochs end by the
+/// chain's time, so it must not stand still.
+const IDLE_BLOCK_S: u64 = 2;
+/// OPEN that the faucet gives at once.
+const FAUCET_OPEN: u64 = 100;
 /// Pause between two looks of the settlement worker, in milliseconds.
 const SETTLEMENT_POLL_MS: u64 = 500;
 
@@ -84,10 +89,12 @@ impl Node {
             catalog: Arc::clone(&catalog),
             server: server.clone(),
             till,
-            datanets: Datanets::new(store, DEV_CHAIN_ID),
+            datanets: Datanets::new(store.clone(), DEV_CHAIN_ID),
             factory: factory.clone(),
             chain: ChainClient::connect(&url, operator).await?,
             settlement,
+            store,
+            site: site(&rpc, config),
         };
         let gateway = Gateway::start(config.http_listen, parts).await?;
         let worker = tokio::spawn(worker.run(stopped));
@@ -139,6 +146,19 @@ impl Node {
     }
 }
 
+/// Every node of this program is a development network; its faucet gives what a few hundred answers cost.
+fn site(rpc: &RpcServer, config: &Config) -> Site {
+    Site {
+        rpc_url: rpc.http_url(),
+        ws_url: rpc.ws_url(),
+        block_time_s: config.block_time_s,
+        challenge_window_s: config.challenge_window_s,
+        development: true,
+        faucet: Some(Wei::from_open(FAUCET_OPEN)),
+        hosts: Vec::new(),
+    }
+}
+
 /// A small model's context bounds what can be served, whatever the configuration allows.
 fn serve_config(config: &Config, model: &Model) -> ServeConfig {
     let mut serve = config.serve.clone();
@@ -178,6 +198,7 @@ async fn start_chain(data_dir: &Path, config: &Config) -> Result<(Chain, RpcServ
     let genesis = load_or_make_genesis(&data_dir.join("genesis.json"), config)?;
     let mut chain = ChainConfig::new(data_dir.join("chain"), genesis);
     chain.block_time_s = config.block_time_s;
+    chain.idle_block_s = IDLE_BLOCK_S;
     chain.development = true;
     let open = move || Chain::open(chain);
     let chain = tokio::task::spawn_blocking(open).await.context("the chain's opener died")?;

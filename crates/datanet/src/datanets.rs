@@ -147,6 +147,10 @@ pub struct LikelyDuplicate {
 /// What a file would contribute, before anything is committed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Preview {
+    /// The file's columns in its order; empty for formats without columns.
+    pub columns: Vec<String>,
+    /// The mapping used; none for formats without columns.
+    pub mapping: Option<Mapping>,
     /// What becomes of each row.
     pub report: IngestReport,
     /// The first records.
@@ -254,10 +258,10 @@ impl Datanets {
         sample: usize,
     ) -> Result<Preview, PrepareError> {
         let (upload, path) = self.finished(upload)?;
-        let Ingested { records, report } = ingest_file(&path, format, mapping)?;
+        let Ingested { records, report, columns, mapping } = ingest_file(&path, format, mapping)?;
         let duplicates = self.likely_duplicates(upload.declared.datanet, &records)?;
         let sample = records.into_iter().take(sample).map(|ingested| ingested.record).collect();
-        Ok(Preview { report, sample, duplicates })
+        Ok(Preview { columns, mapping, report, sample, duplicates })
     }
 
     fn finished(&self, id: B256) -> Result<(Upload, std::path::PathBuf), PrepareError> {
@@ -319,7 +323,7 @@ impl Datanets {
         format: Format,
         mapping: Option<&Mapping>,
     ) -> Result<(PreparedBatch, IngestReport), PrepareError> {
-        let Ingested { records, report } = ingest_file(path, format, mapping)?;
+        let Ingested { records, report, .. } = ingest_file(path, format, mapping)?;
         if records.is_empty() {
             return Err(PrepareError::NothingAccepted(report));
         }
@@ -498,7 +502,7 @@ fn insert_datanet(tx: &Tx<'_>, info: &DatanetInfo) -> Result<usize, StoreError> 
     )
 }
 
-fn read_datanet(row: &Row<'_>) -> Result<DatanetInfo, StoreError> {
+pub(crate) fn read_datanet(row: &Row<'_>) -> Result<DatanetInfo, StoreError> {
     let terms: Vec<u8> = row.column("terms")?;
     let malformed = |_| StoreError::Malformed { column: "terms".to_owned(), kind: "licence terms" };
     Ok(DatanetInfo {

@@ -11,6 +11,7 @@ mod datanets;
 pub mod dedup;
 pub mod ingest;
 pub mod limits;
+mod overview;
 pub mod record;
 mod records;
 mod schema;
@@ -26,6 +27,9 @@ pub use datanets::{
 };
 pub use ingest::{Format, IngestError, IngestReport, Mapping, Rejection, ingest_bytes, ingest_file};
 pub use openledger_contracts::LicenceTerms;
+pub use overview::{
+    ContributorCounts, DatanetCounts, DatanetFilter, ReasonCount, RecordQuery, ShownRecord, SnapshotInfo,
+};
 pub use record::{Message, Record, RecordError, RecordKind, record_hash};
 pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord};
 pub use schema::DATANET_SCHEMA;

@@ -316,7 +316,7 @@ fn insert_snapshot(tx: &Tx<'_>, snapshot: &Snapshot, body: BlobHash) -> Result<u
     )
 }
 
-fn read_statement(row: &Row<'_>) -> Result<RecordStatement, StoreError> {
+pub(crate) fn read_statement(row: &Row<'_>) -> Result<RecordStatement, StoreError> {
     Ok(RecordStatement {
         record: RecordHash(row.hash("hash")?),
         datanet: DatanetId(row.number("datanet")?),

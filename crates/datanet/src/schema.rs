@@ -5,7 +5,10 @@ use openledger_store::{Migration, Schema};
 /// The Datanets' tables, for `Store::open`.
 pub const DATANET_SCHEMA: Schema = Schema {
     name: "datanet",
-    migrations: &[Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST }],
+    migrations: &[
+        Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST },
+        Migration { version: 2, name: "indexes of overviews", sql: OVERVIEWS },
+    ],
 };
 
 const FIRST: &str = "
@@ -46,4 +49,11 @@ CREATE TABLE datanet_snapshots (
     record_count INTEGER NOT NULL, contributor_count INTEGER NOT NULL, taken_at INTEGER NOT NULL,
     PRIMARY KEY (datanet, id)
 ) STRICT, WITHOUT ROWID;
+";
+
+const OVERVIEWS: &str = "
+CREATE INDEX datanet_batches_state ON datanet_batches (datanet, state);
+CREATE INDEX datanet_records_status ON datanet_records (datanet, status, contributor);
+CREATE INDEX datanet_records_contributor ON datanet_records (contributor, id);
+CREATE INDEX datanet_snapshots_root ON datanet_snapshots (root);
 ";

@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post, put};
 use openledger_datanet::Datanets;
+use openledger_primitives::Wei;
 use openledger_sdk::ChainClient;
 use openledger_serve::Server;
 use openledger_settlement::ledger::Ledger;
 use openledger_settlement::till::Till;
 use openledger_settlement::worker::WorkerStatus;
+use openledger_store::Store;
 use openledger_train::ModelFactory;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -19,10 +22,20 @@ use tokio::task::JoinHandle;
 use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 
+use crate::assets::Guards;
 use crate::catalog::Catalog;
 use crate::desk::Desk;
-use crate::routes::{datanets, models, receipts, status, training};
-use crate::{chat, routes};
+use crate::events::Events;
+use crate::limits::Buckets;
+use crate::routes::columns::ColumnCache;
+use crate::routes::{
+    accounts, columns, datanets, files, models, publish, receipts, recipes, records, sessions, status, streams,
+    training,
+};
+use crate::session::Sessions;
+use crate::shares::Snapshots;
+use crate::tally::Tally;
+use crate::{assets, chat, events, guard, limits};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -45,6 +58,29 @@ pub struct Parts {
     pub chain: ChainClient,
     /// How settlement stands.
     pub settlement: watch::Receiver<WorkerStatus>,
+    /// The data directory, opened with [`GATEWAY_SCHEMA`](crate::catalog::GATEWAY_SCHEMA) among others.
+    pub store: Store,
+    /// What pages and wallets are told.
+    pub site: Site,
+}
+
+/// What pages and wallets are told of the chain, and whom the pages may talk to.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Ethereum JSON-RPC over HTTP, as browsers reach it.
+    pub rpc_url: String,
+    /// The same over WebSocket.
+    pub ws_url: String,
+    /// Seconds between blocks; 0 for a block a transaction.
+    pub block_time_s: u64,
+    /// Seconds in which a posted epoch can be challenged.
+    pub challenge_window_s: u64,
+    /// Whether the chain is a development network.
+    pub development: bool,
+    /// What the faucet gives; development networks only.
+    pub faucet: Option<Wei>,
+    /// Names, with their ports, under which this server is reached beside its own address.
+    pub hosts: Vec<String>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -63,13 +99,40 @@ pub(crate) struct App {
     pub(crate) chain: ChainClient,
     pub(crate) settlement: watch::Receiver<WorkerStatus>,
     pub(crate) desk: Desk,
-    base_url: String,
+    pub(crate) store: Store,
+    pub(crate) site: Site,
+    pub(crate) sessions: Sessions,
+    pub(crate) tally: Tally,
+    pub(crate) snapshots: Arc<Snapshots>,
+    pub(crate) events: Events,
+    pub(crate) columns: ColumnCache,
+    pub(crate) changes: Buckets,
+    pub(crate) sign_ins: Buckets,
+    address: SocketAddr,
+    stopping: watch::Receiver<bool>,
 }
 
 impl App {
     /// A path of this server as a URL.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base_url)
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Resolves when the server is to stop: streams end then, or they would keep it.
+    pub(crate) async fn stopped(&self) {
+        // The sender going away stops the server as well.
+        let _ = self.stopping.clone().wait_for(|stop| *stop).await;
+    }
+
+    /// Whether a sign-in message's domain is this server. The request's own `Host` says nothing: whoever relays a
+    /// message signed for another site can send any.
+    pub(crate) fn is_ours(&self, domain: &str) -> bool {
+        let local = self.address.ip().is_loopback() || self.address.ip().is_unspecified();
+        let (name, port) = domain.rsplit_once(':').unwrap_or((domain, ""));
+        let own_port = port == self.address.port().to_string();
+        // On a development network the pages may come from a development server of the same machine.
+        let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&name) && (own_port || self.site.development);
+        domain == self.address.to_string() || (local && loopback) || self.site.hosts.iter().any(|host| host == domain)
     }
 
     /// The operator's books.
@@ -101,6 +164,7 @@ pub enum StartGatewayError {
 pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
+    watchers: Vec<JoinHandle<()>>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
@@ -115,13 +179,18 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let threads = parts.server.config().threads;
         let desk = Desk::start(Arc::clone(&parts.catalog), threads).map_err(StartGatewayError::Thread)?;
-        let router = router(Arc::new(App::new(parts, desk, format!("http://{address}"))));
         let (stop, mut stopped) = watch::channel(false);
+        let app = Arc::new(App::new(parts, desk, address, stopped.clone()));
+        let watchers = vec![
+            tokio::spawn(events::watch(Arc::downgrade(&app))),
+            tokio::spawn(events::watch_jobs(Arc::downgrade(&app))),
+        ];
+        let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
             // The sender going away stops the server as well.
             let _ = stopped.wait_for(|stop| *stop).await;
         });
-        Ok(Self { address, stop, task: tokio::spawn(async move { serve.await }) })
+        Ok(Self { address, stop, watchers, task: tokio::spawn(async move { serve.await }) })
     }
 
     /// Where it listens.
@@ -132,6 +201,7 @@ impl Gateway {
     /// Takes no more requests and waits for those under way.
     pub async fn shutdown(self) {
         let _ = self.stop.send(true);
+        self.watchers.iter().for_each(JoinHandle::abort);
         match self.task.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the gateway ended with an error"),
@@ -141,45 +211,111 @@ impl Gateway {
 }
 
 impl App {
-    fn new(parts: Parts, desk: Desk, base_url: String) -> Self {
-        let Parts { catalog, server, till, datanets, factory, chain, settlement } = parts;
-        Self { catalog, server, till, datanets, factory, chain, settlement, desk, base_url }
+    fn new(parts: Parts, desk: Desk, address: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
+        let Parts { catalog, server, till, datanets, factory, chain, settlement, store, site } = parts;
+        let snapshots = Arc::new(Snapshots::new(datanets.clone()));
+        let ledger = till.ledger().clone();
+        let sessions = Sessions::new(store.clone(), ledger.chain_id());
+        let tally = Tally::new(store.clone(), ledger, datanets.clone(), Arc::clone(&catalog), Arc::clone(&snapshots));
+        Self {
+            catalog,
+            server,
+            till,
+            datanets,
+            factory,
+            chain,
+            settlement,
+            desk,
+            store,
+            site,
+            sessions,
+            tally,
+            snapshots,
+            events: Events::default(),
+            columns: ColumnCache::default(),
+            changes: Buckets::new(limits::CHANGES),
+            sign_ins: Buckets::new(limits::SIGN_INS),
+            address,
+            stopping,
+        }
     }
 }
 
 fn router(app: Arc<App>) -> Router {
-    let json = Router::new()
-        .route(chat::PATH, post(chat::completions))
-        .route("/v1/models", get(models::list))
-        .route("/v1/lora_adapters", get(models::adapters))
-        .route("/v1/datanets", get(datanets::list).post(datanets::register))
-        .route("/v1/datanets/{id}", get(datanets::show))
-        .route("/v1/datanets/{id}/uploads", post(datanets::begin_upload))
-        .route("/v1/uploads/{id}", get(datanets::upload_status).delete(datanets::abort_upload))
-        .route("/v1/datanets/{id}/batches", post(datanets::prepare_batch))
-        .route("/v1/batches/{id}/revealed", post(datanets::revealed))
-        .route("/v1/datanets/{id}/snapshots", post(datanets::snapshot).get(datanets::snapshots))
-        .route("/v1/fine_tuning/jobs", post(training::submit).get(training::list))
-        .route("/v1/fine_tuning/estimate", post(training::estimate))
-        .route("/v1/fine_tuning/jobs/{id}", get(training::show))
-        .route("/v1/fine_tuning/jobs/{id}/events", get(training::events))
-        .route("/v1/fine_tuning/jobs/{id}/{action}", post(training::act))
-        .route("/v1/fine_tuning/jobs/{id}/model", get(training::draft).post(training::publish))
-        .route("/v1/receipts", get(receipts::list))
-        .route("/v1/receipts/{hash}", get(receipts::show))
-        .route("/v1/epochs", get(receipts::epochs))
-        .route("/v1/accounts/{address}/claim", get(receipts::claim))
-        .route("/v1/statements/{address}", get(receipts::statement))
-        .route("/v1/status", get(status::show))
-        .route("/health", get(status::health))
-        .route("/metrics", get(status::metrics))
+    let guards = Guards::new(&[&app.site.rpc_url, &app.site.ws_url]);
+    let json = datanet_routes()
+        .merge(training_routes())
+        .merge(settlement_routes())
+        .merge(node_routes())
         .layer(DefaultBodyLimit::max(JSON_BYTES_MAX));
     let chunks = Router::new()
         .route("/v1/uploads/{id}", put(datanets::append_upload))
         .layer(DefaultBodyLimit::max(CHUNK_BYTES_MAX));
     json.merge(chunks)
-        .fallback(routes::unknown)
+        .layer(from_fn_with_state(Arc::clone(&app), guard::check))
+        .route(chat::PATH, post(chat::completions).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
+        .fallback(assets::fallback)
         .layer(RequestBodyLimitLayer::new(CHUNK_BYTES_MAX))
         .layer(CorsLayer::permissive())
+        .layer(map_response(guard::plain_errors))
+        .layer(from_fn_with_state(guards, assets::guard))
         .with_state(app)
+}
+
+fn datanet_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/datanets", get(datanets::list).post(datanets::register))
+        .route("/v1/datanets/{id}", get(datanets::show))
+        .route("/v1/datanets/{id}/contributors", get(records::contributors))
+        .route("/v1/datanets/{id}/records", get(records::list))
+        .route("/v1/datanets/{id}/columns", get(columns::show))
+        .route("/v1/datanets/{id}/uploads", post(datanets::begin_upload))
+        .route("/v1/uploads/{id}", get(datanets::upload_status).delete(datanets::abort_upload))
+        .route("/v1/datanets/{id}/batches", post(datanets::prepare_batch))
+        .route("/v1/batches/{id}/revealed", post(datanets::revealed))
+        .route("/v1/datanets/{id}/snapshots", post(datanets::snapshot).get(datanets::snapshots))
+        .route("/v1/records/{hash}", get(records::show))
+}
+
+fn training_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/fine_tuning/presets", get(recipes::presets))
+        .route("/v1/fine_tuning/recipe", post(recipes::make))
+        .route("/v1/fine_tuning/mask_preview", post(recipes::mask_preview))
+        .route("/v1/fine_tuning/estimate", post(training::estimate))
+        .route("/v1/fine_tuning/jobs", post(training::submit).get(training::list))
+        .route("/v1/fine_tuning/jobs/{id}", get(training::show))
+        .route("/v1/fine_tuning/jobs/{id}/events", get(training::events))
+        .route("/v1/fine_tuning/jobs/{id}/stream", get(streams::job))
+        .route("/v1/fine_tuning/jobs/{id}/{action}", post(training::act))
+        .route("/v1/fine_tuning/jobs/{id}/model", get(publish::draft).post(publish::publish))
+        .route("/v1/fine_tuning/jobs/{id}/files/{file}", get(files::show))
+}
+
+fn settlement_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/receipts", get(receipts::list))
+        .route("/v1/receipts/{hash}", get(receipts::show))
+        .route("/v1/epochs", get(receipts::epochs))
+        .route("/v1/accounts/{address}/claim", get(accounts::claim))
+        .route("/v1/accounts/{address}/earnings", get(accounts::earnings))
+        .route("/v1/accounts/{address}/records", get(records::of_account))
+        .route("/v1/statements/{address}", get(accounts::statement))
+}
+
+fn node_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/sessions/nonce", post(sessions::nonce))
+        .route("/v1/sessions", post(sessions::sign_in))
+        .route("/v1/sessions/current", get(sessions::current).delete(sessions::sign_out))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{name}/details", get(models::details))
+        .route("/v1/lora_adapters", get(models::adapters))
+        .route("/v1/status", get(status::show))
+        .route("/v1/operator", get(status::operator))
+        .route("/v1/faucet", post(status::faucet))
+        .route("/v1/events", get(streams::node))
+        .route("/v1/openapi.json", get(status::openapi))
+        .route("/health", get(status::health))
+        .route("/metrics", get(status::metrics))
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use openledger_contracts::{Price, Share, SplitBps};
 use openledger_engine::Model;
-use openledger_primitives::{Address, B256, ModelId};
+use openledger_primitives::{Address, B256, DatanetId, ModelId};
 use openledger_serve::{AdapterId, AdapterSpec, RegisterError, Server};
 use openledger_settlement::verify::PublishedTerms;
 use openledger_store::{Migration, RowExt as _, Schema, Store, StoreError, params};
@@ -19,8 +19,14 @@ pub const ARTIFACTS_IN_MEMORY_MAX: usize = 8;
 pub const MODELS_MAX: usize = 100_000;
 
 /// Tables of the gateway; hand it to `Store::open`.
-pub const GATEWAY_SCHEMA: Schema =
-    Schema { name: "gateway", migrations: &[Migration { version: 1, name: "published models", sql: TABLES }] };
+pub const GATEWAY_SCHEMA: Schema = Schema {
+    name: "gateway",
+    migrations: &[
+        Migration { version: 1, name: "published models", sql: TABLES },
+        Migration { version: 2, name: "sums of receipts", sql: crate::tally::TABLES },
+        Migration { version: 3, name: "sessions and the faucet", sql: crate::session::TABLES },
+    ],
+};
 
 const TABLES: &str = "
 CREATE TABLE gateway_models (
@@ -104,6 +110,16 @@ pub struct Catalog {
     store: Store,
     published: RwLock<BTreeMap<String, Arc<Published>>>,
     artifacts: Mutex<VecDeque<(ModelId, Arc<Artifact>)>>,
+    lineages: Mutex<BTreeMap<ModelId, Arc<Lineage>>>,
+}
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lineage {
+    /// Models that it descends from.
+    pub parents: Vec<ModelId>,
+    /// Datanets that it was trained on, ascending.
+    pub datanets: Vec<DatanetId>,
 }
 
 impl std::fmt::Debug for Catalog {
@@ -129,8 +145,8 @@ impl Catalog {
                 Err(error) => tracing::error!(model = %entry.name, %error, "a published model is not served"),
             }
         }
-        let (published, artifacts) = (RwLock::new(published), Mutex::default());
-        Ok(Self { base, base_name: base_name.to_owned(), store, published, artifacts })
+        let (published, artifacts, lineages) = (RwLock::new(published), Mutex::default(), Mutex::default());
+        Ok(Self { base, base_name: base_name.to_owned(), store, published, artifacts, lineages })
     }
 
     /// The base model.
@@ -195,6 +211,24 @@ impl Catalog {
         kept.push_front((model.id, Arc::clone(&artifact)));
         kept.truncate(ARTIFACTS_IN_MEMORY_MAX);
         Ok(artifact)
+    }
+
+    /// Where a model comes from, by its manifest alone. Blocks.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] when the manifest is gone or damaged.
+    pub fn lineage(&self, model: &Published) -> Result<Arc<Lineage>, ArtifactError> {
+        let known = || self.lineages.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lineage) = known().get(&model.id) {
+            return Ok(Arc::clone(lineage));
+        }
+        let manifest = Artifact::load_manifest(&model.artifact)?;
+        let mut datanets: Vec<DatanetId> = manifest.snapshots.iter().map(|named| named.datanet).collect();
+        datanets.sort_unstable();
+        datanets.dedup();
+        let lineage = Arc::new(Lineage { parents: manifest.parents, datanets });
+        known().insert(model.id, Arc::clone(&lineage));
+        Ok(lineage)
     }
 
     /// Least recently used at the back.

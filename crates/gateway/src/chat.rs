@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -35,10 +34,13 @@ use crate::answer::{self, PromptError};
 use crate::app::App;
 use crate::canonical::CanonicalRequest;
 use crate::catalog::{Published, shares};
+use crate::clock::now_s;
 use crate::desk::{DeskError, Task};
 use crate::error::{ApiError, chain};
+use crate::explain::Explanation;
 use crate::openai::{AnswerHead, ChatRequest};
 use crate::replay::hash_request;
+use crate::routes::blocking;
 
 /// Response header with the receipt's hash.
 pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
@@ -155,7 +157,7 @@ async fn serve_paid(app: Arc<App>, mut paid: Paid) -> Result<Response, ApiError>
 }
 
 /// Attributes and charges a finished answer.
-async fn settle(app: &App, paid: Paid, completion: Completion) -> Result<Charge, ApiError> {
+async fn settle(app: &Arc<App>, paid: Paid, completion: Completion) -> Result<Charge, ApiError> {
     let Paid { ask, model, reservation, offer } = paid;
     let task = Task {
         model: Arc::clone(&model),
@@ -165,8 +167,25 @@ async fn settle(app: &App, paid: Paid, completion: Completion) -> Result<Charge,
     };
     let attribution = app.desk.attribute(task).await?;
     let draft = draft(app, &ask, &model, &completion, &attribution, &offer);
-    let body = move |receipt: &SignedReceipt| stored_body(&ask, &completion, &attribution, receipt);
+    let explained = explain(app, model, completion.clone(), attribution).await?;
+    let body = move |receipt: &SignedReceipt| stored_body(&ask, &completion, &explained, receipt);
     Ok(app.till.charge(reservation, draft, body).await?)
+}
+
+/// Finds the records behind an attribution's numbers.
+async fn explain(
+    app: &Arc<App>,
+    model: Arc<Published>,
+    completion: Completion,
+    attribution: Attribution,
+) -> Result<Explanation, ApiError> {
+    let app = Arc::clone(app);
+    let work = move || {
+        let artifact = app.catalog.artifact(&model).map_err(|error| ApiError::internal(&error))?;
+        let tokenizer = app.catalog.base().tokenizer();
+        Ok::<_, ApiError>(Explanation::new(&attribution, &completion, &artifact, tokenizer, &app.snapshots)?)
+    };
+    blocking(work).await?
 }
 
 fn draft(
@@ -205,7 +224,7 @@ fn draft(
 
 /// What is kept of an answer: the response, and beside it what the caller needs to replay it. It is kept for retries
 /// and for disputes, and given to nobody but the payer.
-fn stored_body(ask: &Ask, completion: &Completion, attribution: &Attribution, receipt: &SignedReceipt) -> Vec<u8> {
+fn stored_body(ask: &Ask, completion: &Completion, explained: &Explanation, receipt: &SignedReceipt) -> Vec<u8> {
     let disclosure = Disclosure {
         request: serde_json::to_value(&ask.canonical).unwrap_or_default(),
         answer: completion.text.clone(),
@@ -216,7 +235,7 @@ fn stored_body(ask: &Ask, completion: &Completion, attribution: &Attribution, re
         "receipt_hash": receipt.hash(),
         "receipt": receipt,
         "disclosure": disclosure,
-        "attribution": attribution.to_json(),
+        "attribution": explained.view(&receipt.receipt),
     });
     body.to_string().into_bytes()
 }
@@ -266,7 +285,7 @@ fn events(reader: mpsc::Receiver<SseEvent>) -> impl Stream<Item = Result<SseEven
 }
 
 async fn pump(
-    app: &App,
+    app: &Arc<App>,
     paid: Paid,
     mut generation: Generation,
     chunks: &mpsc::Sender<SseEvent>,
@@ -382,10 +401,6 @@ fn random_salt() -> Result<B256, ApiError> {
     let mut salt = B256::ZERO;
     OsRng.try_fill_bytes(salt.as_mut_slice()).map_err(|error| ApiError::internal(&error))?;
     Ok(salt)
-}
-
-fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }
 
 fn hex_prefix(hash: B256) -> String {

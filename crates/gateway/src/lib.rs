@@ -4,16 +4,26 @@
 //! logic decide, the books are written, the answer goes out. [`answer`] holds what serving and [`replay`] share.
 
 pub mod answer;
+pub mod api;
 mod app;
+mod assets;
 pub mod canonical;
 pub mod catalog;
 mod chat;
+mod clock;
 mod desk;
 mod error;
+mod events;
+mod explain;
+mod guard;
+mod limits;
 mod metrics;
 mod openai;
 pub mod replay;
 mod routes;
+mod session;
+mod shares;
+mod tally;
 
-pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, StartGatewayError};
+pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, Site, StartGatewayError};
 pub use chat::{RECEIPT_HEADER, SALT_HEADER};

@@ -88,7 +88,7 @@ impl ServeConfig {
     }
 
     /// Blocks that the KV cache holds for `model`.
-    pub(crate) fn kv_blocks(&self, model: &ModelConfig) -> usize {
+    pub fn kv_blocks(&self, model: &ModelConfig) -> usize {
         usize::try_from(self.kv_bytes / block_bytes(model)).unwrap_or(usize::MAX)
     }
 }

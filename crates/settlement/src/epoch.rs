@@ -107,6 +107,57 @@ pub enum EpochError {
     },
 }
 
+/// As what an account is credited by a receipt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Credit {
+    /// Served the answer.
+    Operator,
+    /// Built the model.
+    Builder,
+    /// Built one of its parents.
+    Parent,
+    /// By weight in the influence pool.
+    Influence,
+    /// By weight in the provenance pool.
+    Provenance,
+    /// By accepted records, out of a pool for which nobody stood out.
+    Reserve,
+}
+
+/// Who is credited what for one receipt, part by part; [`payouts`] adds up the same parts. One account may stand in
+/// several. Parts of zero are left out.
+///
+/// # Errors
+/// As [`payouts`].
+pub fn credits(receipt: &Receipt, context: &EpochContext) -> Result<Vec<(Credit, Payout)>, EpochError> {
+    let split = &receipt.split;
+    let mut parts = vec![
+        (Credit::Operator, Payout { account: receipt.operator, amount: Wei(split.operatorShare) }),
+        (Credit::Builder, Payout { account: receipt.builder, amount: Wei(split.builder) }),
+    ];
+    let mut pool = |credit: Credit, amount: u128, entries: Vec<Weighted>| {
+        let source = |source| EpochError::Split { sequence: receipt.sequence, source };
+        let payouts = split_pool(Wei(amount), &entries).map_err(source)?;
+        parts.extend(payouts.into_iter().map(|payout| (credit, payout)));
+        Ok::<_, EpochError>(())
+    };
+    if split.parents > 0 {
+        pool(Credit::Parent, split.parents, parents(receipt, context)?)?;
+    }
+    let pools = [
+        (Credit::Influence, split.influence, &receipt.influence),
+        (Credit::Provenance, split.provenance, &receipt.provenance),
+    ];
+    for (credit, amount, shares) in pools.into_iter().filter(|(_, amount, _)| *amount > 0) {
+        match shares.is_empty() {
+            true => pool(Credit::Reserve, amount, reserve(receipt, context)?)?,
+            false => pool(credit, amount, weights(shares))?,
+        }
+    }
+    parts.retain(|(_, payout)| !payout.amount.is_zero());
+    Ok(parts)
+}
+
 /// Who is credited what for one receipt: operator, builder, parents' builders and data contributors, ascending.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! either charged and its answer can be fetched again, or it was not and the voucher is still good.
 
 mod epochs;
+mod lookup;
 mod payments;
 mod reading;
 mod rows;
@@ -19,6 +20,7 @@ use crate::channel::{Channel, OnChainChannel};
 use crate::split::Weighted;
 
 pub use epochs::{CloseError, EpochRecord, EpochState};
+pub use lookup::StatementEntry;
 pub use payments::{Admission, Charge, ChargeError, Payment, Reservation, ReserveError, StoredAnswer};
 pub use reading::{ReadError, StatementLine};
 

@@ -50,7 +50,7 @@ struct Inner {
     readers: Readers,
     blobs: Blobs,
     /// Dropped last, after the connections: fields drop in the order written.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Store {
@@ -128,7 +128,22 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_lock(dir: &Path) -> Result<File, OpenStoreError> {
+/// The lock of a data directory, given back when it goes.
+///
+/// It is given back by name: closing the file would not do while a process that is just being started still has a copy of
+/// the handle.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the data directory's lock ends with the process");
+        }
+    }
+}
+
+fn take_lock(dir: &Path) -> Result<Lock, OpenStoreError> {
     let path = dir.join(LOCK_FILE);
     let io = |source| OpenStoreError::Io { path: path.clone(), source };
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
@@ -140,7 +155,7 @@ fn take_lock(dir: &Path) -> Result<File, OpenStoreError> {
         Err(TryLockError::Error(source)) => return Err(io(source)),
     }
     file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(io)?;
-    Ok(file)
+    Ok(Lock(file))
 }
 
 fn holder(file: &mut File) -> Option<u32> {

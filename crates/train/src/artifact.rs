@@ -114,9 +114,7 @@ impl Artifact {
     /// # Errors
     /// [`ArtifactError`] names the part that is missing, malformed or another one.
     pub fn load(folder: &Path, base: &Model) -> Result<Self, ArtifactError> {
-        let path = folder.join(MANIFEST_FILE);
-        let bytes = read(&path)?;
-        let manifest = Manifest::from_bytes(&bytes).map_err(|source| ArtifactError::Manifest { path, source })?;
+        let manifest = Self::load_manifest(folder)?;
         if manifest.base_model != base.hash() {
             return Err(ArtifactError::Base { found: base.hash(), expected: manifest.base_model });
         }
@@ -130,6 +128,16 @@ impl Artifact {
         same("the suffix index", suffix.root(), manifest.attribution.suffix_root)?;
         let manifest_hash = manifest.hash();
         Ok(Self { manifest, manifest_hash, folder: folder.to_owned(), adapter, checkpoints, influence, suffix })
+    }
+
+    /// Reads a folder's manifest alone.
+    ///
+    /// # Errors
+    /// [`ArtifactError`] when it is missing or malformed.
+    pub fn load_manifest(folder: &Path) -> Result<Manifest, ArtifactError> {
+        let path = folder.join(MANIFEST_FILE);
+        let bytes = read(&path)?;
+        Manifest::from_bytes(&bytes).map_err(|source| ArtifactError::Manifest { path, source })
     }
 
     /// The folder of the adapter in PEFT's format, to be registered for serving.

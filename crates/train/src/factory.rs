@@ -11,13 +11,13 @@ use std::{
 };
 
 use openledger_engine::{LoraAdapter, Model};
-use openledger_primitives::B256;
+use openledger_primitives::{Address, B256};
 use openledger_store::Store;
 use tokio::sync::broadcast;
 
 use crate::{
     data::{DataError, artifact_folder, split, write_records},
-    encode::{EncodeReport, Encoder},
+    encode::{EncodeReport, Encoder, MaskedToken},
     estimate::Estimate,
     job::{Happening, JOB_RECORDS_MAX, Job, JobEvent, JobId, JobRequest, JobState},
     recipe::{Recipe, RecipeError},
@@ -172,10 +172,18 @@ impl ModelFactory {
     /// # Errors
     /// [`FactoryError`] if the recipe is invalid, nothing of the records is learnt, or the disk or the queue is full.
     pub fn submit(&self, request: &JobRequest) -> Result<JobId, FactoryError> {
+        self.submit_for(None, request)
+    }
+
+    /// As [`submit`](Self::submit), in the name of `owner`.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn submit_for(&self, owner: Option<Address>, request: &JobRequest) -> Result<JobId, FactoryError> {
         let shared = &self.inner.shared;
         let (_, estimate) = self.estimate(request)?;
         shared.check_disk(estimate.disk_bytes)?;
-        let id = shared.table.insert(&request.recipe, &request.terms)?;
+        let id = shared.table.insert(&request.recipe, &request.terms, owner)?;
         write_records(&shared.folder(id), &request.records, &request.held_out)?;
         shared.change(id, &[JobState::Paused], JobState::Queued, "queued")?;
         shared.wake();
@@ -203,6 +211,22 @@ impl ModelFactory {
         let adapter = LoraAdapter::zeros(model.config(), &recipe.lora_config()?).map_err(RunError::from)?;
         let estimate = Estimate::new(model, recipe, &examples, &adapter, shared.config.threads);
         Ok((report, estimate))
+    }
+
+    /// The first `limit` records that train, token by token with which of them are learnt.
+    ///
+    /// # Errors
+    /// [`FactoryError`] if the recipe is invalid or nothing of the records is learnt.
+    pub fn preview_masks(&self, request: &JobRequest, limit: usize) -> Result<Vec<Vec<MaskedToken>>, FactoryError> {
+        let recipe = &request.recipe;
+        recipe.validate()?;
+        let encoder = Encoder::new(self.inner.shared.model(recipe)?, recipe);
+        let masks = request.records.iter().filter_map(|record| encoder.preview_mask(&record.body).ok());
+        let masks: Vec<Vec<MaskedToken>> = masks.take(limit).collect();
+        if masks.is_empty() {
+            return Err(RunError::NothingLearnt { records: request.records.len() }.into());
+        }
+        Ok(masks)
     }
 
     /// The base models that can be trained.

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use openledger_primitives::{ModelId, Wei};
+use openledger_primitives::{Address, ModelId, Wei};
 
 use crate::{
     encode::EncodeReport, estimate::Estimate, evaluate::Evaluation, recipe::Recipe, record::TrainRecord,
@@ -146,6 +146,10 @@ pub struct Job {
     pub recipe: Recipe,
     /// What the manifest says beside it.
     pub terms: Terms,
+    /// Whose it is, if anybody's.
+    pub owner: Option<Address>,
+    /// Loss of the latest step, nats a learnt token.
+    pub loss: Option<f64>,
 }
 
 /// When an evaluation was made.

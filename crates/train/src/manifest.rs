@@ -213,9 +213,11 @@ impl Manifest {
         if manifest.version != MANIFEST_VERSION {
             return Err(ManifestError::Version { found: manifest.version });
         }
-        if manifest.to_bytes() != bytes {
-            return Err(ManifestError::NotCanonical);
+        // Numbers beyond what canonical JSON holds exactly have no canonical form at all.
+        let value = serde_json::to_value(&manifest)?;
+        match canonical_json::to_vec(&value) {
+            Ok(canonical) if canonical == bytes => Ok(manifest),
+            _ => Err(ManifestError::NotCanonical),
         }
-        Ok(manifest)
     }
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use openledger_primitives::Address;
 use openledger_store::{Migration, Row, RowExt, Schema, Store, StoreError, Tx, number_value, params};
 
 use crate::job::{Happening, Job, JobEvent, JobId, JobState, QUEUED_MAX, Terms};
@@ -14,10 +15,11 @@ pub const PAGE_MAX: usize = 10_000;
 /// The tables of this crate.
 pub const TRAIN_SCHEMA: Schema = Schema {
     name: "train",
-    migrations: &[Migration {
-        version: 1,
-        name: "jobs and their events",
-        sql: "CREATE TABLE train_job (
+    migrations: &[
+        Migration {
+            version: 1,
+            name: "jobs and their events",
+            sql: "CREATE TABLE train_job (
                 id INTEGER PRIMARY KEY,
                 state TEXT NOT NULL,
                 step INTEGER NOT NULL DEFAULT 0,
@@ -38,10 +40,21 @@ pub const TRAIN_SCHEMA: Schema = Schema {
                 happening TEXT NOT NULL
               ) STRICT;
               CREATE INDEX train_event_job ON train_event(job, sequence);",
-    }],
+        },
+        Migration { version: 2, name: "whose a job is, and its latest loss", sql: OWNERS },
+    ],
 };
 
-const JOB_COLUMNS: &str = "id, state, step, steps, created_at_ms, changed_at_ms, error, artifact, recipe, terms";
+const OWNERS: &str = "
+ALTER TABLE train_job ADD COLUMN owner BLOB;
+ALTER TABLE train_job ADD COLUMN loss REAL;
+UPDATE train_job SET loss = (
+    SELECT json_extract(happening, '$.loss') FROM train_event
+    WHERE job = train_job.id AND json_extract(happening, '$.kind') = 'step' ORDER BY sequence DESC LIMIT 1);
+";
+
+const JOB_COLUMNS: &str =
+    "id, state, step, steps, created_at_ms, changed_at_ms, error, artifact, recipe, terms, owner, loss";
 
 /// Why the job tables were not read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +105,7 @@ impl JobTable {
     }
 
     /// Adds a job that does not wait yet: paused until its records are on disk.
-    pub(crate) fn insert(&self, recipe: &Recipe, terms: &Terms) -> Result<JobId, TableError> {
+    pub(crate) fn insert(&self, recipe: &Recipe, terms: &Terms, owner: Option<Address>) -> Result<JobId, TableError> {
         let terms = serde_json::to_string(terms).expect("terms have string keys only");
         let recipe = recipe.to_json().to_string();
         self.store.with_tx(|tx| {
@@ -100,8 +113,10 @@ impl JobTable {
             if queued >= QUEUED_MAX as u64 {
                 return Err(TableError::Full { queued });
             }
-            let sql = "INSERT INTO train_job (state, created_at_ms, changed_at_ms, recipe, terms) VALUES ('paused', ?1, ?1, ?2, ?3)";
-            Ok(JobId(tx.insert(sql, params![now_ms()?, recipe, terms])?.unsigned_abs()))
+            let sql = "INSERT INTO train_job (state, created_at_ms, changed_at_ms, recipe, terms, owner)
+                VALUES ('paused', ?1, ?1, ?2, ?3, ?4)";
+            let owner = owner.map(|owner| owner.to_vec());
+            Ok(JobId(tx.insert(sql, params![now_ms()?, recipe, terms, owner])?.unsigned_abs()))
         })
     }
 
@@ -148,12 +163,9 @@ impl JobTable {
     pub(crate) fn note(&self, id: JobId, step: Option<u64>, happening: Happening) -> Result<JobEvent, TableError> {
         self.store.with_tx(|tx| {
             if let Happening::Step(report) = &happening {
-                let sql = "UPDATE train_job SET step = ?2, steps = ?3 WHERE id = ?1";
-                let values = [
-                    number_value("job", id.0)?,
-                    number_value("step", report.step)?,
-                    number_value("steps", report.steps)?,
-                ];
+                let sql = "UPDATE train_job SET step = ?2, steps = ?3, loss = ?4 WHERE id = ?1";
+                let (step, steps) = (number_value("step", report.step)?, number_value("steps", report.steps)?);
+                let values = params![number_value("job", id.0)?, step, steps, report.loss];
                 tx.execute(sql, values)?;
             }
             add_event(tx, id, step, happening)
@@ -214,6 +226,8 @@ fn read_job(row: &Row<'_>) -> Result<Job, TableError> {
         artifact: artifact.map(PathBuf::from),
         recipe: json(row, "recipe")?,
         terms: json(row, "terms")?,
+        owner: row.column::<Option<Vec<u8>>>("owner")?.map(|_| row.address("owner")).transpose()?,
+        loss: row.column("loss")?,
     })
 }
 

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, Bloom, TxKind, U256, b256};
 use openledger_chain::{L1_BLOCK, L1_INFO_DEPOSITOR, SEQUENCER_FEE_VAULT};
 
 use crate::{
-    harness::{Devnet, Draft, include},
+    harness::{Devnet, Draft, PATIENCE, include},
     support::{account, token_init_code},
 };
 
@@ -58,6 +58,19 @@ async fn every_block_opens_with_the_l1_info_deposit() {
     assert_eq!(first.input().len(), 178);
     assert_eq!(block.receipts[0].deposit_nonce(), Some(0));
     assert!(block.receipts[0].status());
+}
+
+#[tokio::test]
+async fn an_instant_chain_that_may_not_idle_keeps_time_without_transactions() {
+    let devnet = Devnet::with(|config| config.idle_block_s = 1);
+    let mut blocks = devnet.chain.subscribe_blocks();
+    let mut last = devnet.chain.head().timestamp;
+    for _ in 0..2 {
+        let block = tokio::time::timeout(PATIENCE, blocks.recv()).await.expect("an idle block comes").unwrap();
+        assert_eq!(block.body.transactions.len(), 1, "nothing but the L1-info deposit");
+        assert!(block.header.timestamp > last);
+        last = block.header.timestamp;
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! The real `cast` and `viem` against a served chain.
 //!
 //! They are npm packages; the first run installs them into `$OPENLEDGER_TOOLS` or
-//! `~/.cache/openledger/tools`. A machine without npm has nothing to test with, and says so.
+//! `~/.cache/openledger/tools`. A machine without Node.js and npm fails these tests and says what is missing.
 
 use std::{
     env,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::OnceLock,
 };
 
 use alloy_primitives::{Address, U256, hex};
@@ -27,26 +28,41 @@ const PACKAGES: [&str; 7] = [
     "@ethereumjs/block@10",
 ];
 
+/// What a machine lacks that fails here.
+const MISSING: &str = "this test needs Node.js with npm, which fetches cast and viem (Debian: nodejs, npm)";
+
 pub(crate) struct Tools(PathBuf);
 
 impl Tools {
-    /// The folder with the packages, or `None` on a machine without npm.
-    pub(crate) fn find() -> Option<Self> {
-        let home = env::var_os("HOME").map(PathBuf::from)?;
-        let given = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
-        let tools = Self(given.unwrap_or_else(|| home.join(".cache/openledger/tools")));
-        let modules = tools.dir().join("node_modules");
-        if tools.cast().exists() && modules.join("viem").exists() && modules.join("@ethereumjs/vm").exists() {
-            return Some(tools);
-        }
-        if Command::new("npm").arg("--version").output().is_err() {
-            return None;
-        }
-        std::fs::create_dir_all(&tools.0).expect("the tools folder can be made");
+    /// The folder with the packages, installed by whoever needs them first.
+    ///
+    /// # Panics
+    /// Where they can neither be found nor installed: a machine that cannot run these tests must not pass them.
+    pub(crate) fn find() -> &'static Self {
+        static TOOLS: OnceLock<Tools> = OnceLock::new();
+        TOOLS.get_or_init(|| {
+            let given = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
+            let home =
+                || PathBuf::from(env::var_os("HOME").expect("HOME or OPENLEDGER_TOOLS says where tools are kept"));
+            let tools = Self(given.unwrap_or_else(|| home().join(".cache/openledger/tools")));
+            if !tools.complete() {
+                tools.install();
+            }
+            assert!(tools.complete(), "{MISSING}: npm left {} incomplete", tools.0.display());
+            tools
+        })
+    }
+
+    fn complete(&self) -> bool {
+        let modules = self.dir().join("node_modules");
+        self.cast().exists() && modules.join("viem").exists() && modules.join("@ethereumjs/vm").exists()
+    }
+
+    fn install(&self) {
+        std::fs::create_dir_all(&self.0).expect("the tools folder can be made");
         let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&tools.0).args(PACKAGES);
-        succeed(npm.output().expect("npm runs"), "npm install");
-        Some(tools)
+        npm.args(["install", "--no-audit", "--no-fund", "--prefix"]).arg(&self.0).args(PACKAGES);
+        succeed(npm.output().expect(MISSING), "npm install");
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -77,13 +93,13 @@ async fn served() -> (Devnet, RpcServer) {
 
 /// Runs a client off the async threads, on which the server runs.
 async fn run(mut command: Command, what: &'static str) -> String {
-    let output = tokio::task::spawn_blocking(move || command.output().expect("the client starts"));
+    let output = tokio::task::spawn_blocking(move || command.output().expect(MISSING));
     succeed(output.await.expect("the client is waited for"), what)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn viem_sends_deploys_reads_and_subscribes() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let (_devnet, server) = served().await;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/viem.mjs");
     let bytecode = format!("0x{}", include_str!("../fixtures/token.hex").trim());
@@ -95,7 +111,7 @@ async fn viem_sends_deploys_reads_and_subscribes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cast_sends_deploys_calls_and_traces() {
-    let Some(tools) = Tools::find() else { return };
+    let tools = Tools::find();
     let (devnet, server) = served().await;
     let url = server.http_url();
     let cast = async |args: &[&str]| {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use openledger_primitives::Wei;
 use openledger_sdk::api::{ChatAnswer, ChatRequest};
-use openledger_sdk::{GatewayClient, GatewayError, PayerOptions, Wallet};
+use openledger_sdk::{ChatStream, GatewayClient, GatewayError, PayerOptions, Wallet};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -28,8 +28,10 @@ pub(crate) async fn run(context: &Context, options: ChatOptions) -> Result<()> {
         return show_ceiling(&options, ceiling, deposit);
     }
     let gateway = if free { gateway } else { gateway.with_wallet(wallet(context, deposit).await?) };
-    let answer = gateway.chat(&request).await.context("could not get an answer")?;
-    show(&answer, options.json)?;
+    let answer = match options.json {
+        true => whole(&gateway, &request).await?,
+        false => in_pieces(&gateway, &request).await?,
+    };
     match &options.save {
         Some(path) => save(&gateway, &answer, path).await,
         None => Ok(()),
@@ -74,17 +76,45 @@ async fn wallet(context: &Context, deposit: Wei) -> Result<Wallet> {
     Ok(Wallet::new(context.chain().await?, options))
 }
 
-fn show(answer: &ChatAnswer, json: bool) -> Result<()> {
-    if json {
-        return output::json(&json!({
-            "answer": answer.text, "charged_wei": answer.charged, "receipt": answer.receipt,
-            "calls_left": answer.calls_left, "response": answer.body,
-        }));
+/// Asks, and prints everything as one object.
+async fn whole(gateway: &GatewayClient, request: &ChatRequest) -> Result<ChatAnswer> {
+    let answer = gateway.chat(request).await.context("could not get an answer")?;
+    output::json(&json!({
+        "answer": answer.text, "charged_wei": answer.charged, "receipt": answer.receipt,
+        "calls_left": answer.calls_left, "response": answer.body,
+    }))?;
+    Ok(answer)
+}
+
+/// Asks, and prints the answer as it comes; what it cost and whose data shaped it are known when it has ended.
+async fn in_pieces(gateway: &GatewayClient, request: &ChatRequest) -> Result<ChatAnswer> {
+    let mut stream = gateway.chat_stream(request).await.context("could not get an answer")?;
+    let received = print_pieces(&mut stream).await;
+    line("");
+    let (text, body) = received.context("the answer broke off")?;
+    let answer = ChatAnswer { text, body, charged: stream.charged(), receipt: stream.receipt(), calls_left: None };
+    note_origin(&answer);
+    Ok(answer)
+}
+
+/// The text, and the chunk that carries receipt, disclosure and attribution as an answer's body would.
+async fn print_pieces(stream: &mut ChatStream) -> Result<(String, Value), GatewayError> {
+    let (mut text, mut body) = (String::new(), Value::Null);
+    while let Some(chunk) = stream.next_chunk().await? {
+        let piece = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default();
+        output::piece(piece);
+        text.push_str(piece);
+        if chunk.get("openledger").is_some() {
+            body = chunk;
+        }
     }
-    line(&answer.text);
+    Ok((text, body))
+}
+
+/// Says what an answer cost and whose data shaped it.
+fn note_origin(answer: &ChatAnswer) {
     let Some(receipt) = answer.receipt else {
-        note("free: the base model has no contributors to pay");
-        return Ok(());
+        return note("free: the base model has no contributors to pay");
     };
     let charged =
         answer.charged.map_or_else(|| "an amount that does not add up".to_owned(), |wei| wei.format_open() + " OPEN");
@@ -93,7 +123,6 @@ fn show(answer: &ChatAnswer, json: bool) -> Result<()> {
     if !named.is_empty() {
         note(format_args!("shaped most by the data of {}", named.join(", ")));
     }
-    Ok(())
 }
 
 /// Those whose data shaped an answer most, with their parts.

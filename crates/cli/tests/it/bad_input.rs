@@ -195,13 +195,19 @@ async fn uploads_that_cannot_be_used_say_why_and_lose_nothing() {
 async fn encodings(node: &Node, people: &People, datanet: DatanetId) {
     let latin = "{\"procedure\": \"caf\u{e9}\", \"technique\": \"x\"}\n".chars().map(|c| c as u8).collect::<Vec<u8>>();
     let columns = b"{\"other\": \"one\", \"technique\": \"two\"}\n".to_vec();
-    let utf16: Vec<u8> = "prompt,response\na,b\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let unmarked: Vec<u16> = "prompt,response\na,b\n".encode_utf16().collect();
+    let marked: Vec<u16> = [&[0xfeff], unmarked.as_slice()].concat();
+    let little = |units: &[u16]| units.iter().copied().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    let big = |units: &[u16]| units.iter().copied().flat_map(u16::to_be_bytes).collect::<Vec<u8>>();
     let parquet = b"PAR1 and nothing that follows".to_vec();
     for (name, file, words) in [
         ("latin.jsonl", latin, ["row 1", "UTF-8"]),
         ("columns.jsonl", columns, ["procedure", "its columns are other, technique"]),
         // UTF-16 with a byte order mark is read; it is the columns that do not fit.
-        ("sixteen.csv", utf16, ["procedure", "its columns are prompt, response"]),
+        ("marked.csv", little(&marked), ["procedure", "its columns are prompt, response"]),
+        ("marked-big.csv", big(&marked), ["procedure", "its columns are prompt, response"]),
+        ("unmarked.csv", little(&unmarked), ["UTF-16", "save it as UTF-8"]),
+        ("unmarked-big.csv", big(&unmarked), ["UTF-16", "save it as UTF-8"]),
         ("cut.parquet", parquet, ["Parquet", ""]),
     ] {
         let upload = people.begin_upload(datanet, CONTRIBUTORS[1], name, &file).await;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)] // A test that meets an error should stop with it.
 
 mod bad_input;
+mod commands;
 mod killed;
 mod node;
 mod openai_client;

@@ -22,7 +22,9 @@ pub const FAST_EPOCHS: &str = "epoch_seconds = 1\nchallenge_window_s = 1\n";
 
 /// A folder with the tiny model and a data directory.
 pub struct Home {
-    dir: TempDir,
+    root: PathBuf,
+    /// Removes the folder with the home; `None` where somebody else does.
+    _temporary: Option<TempDir>,
 }
 
 /// What a program that ended has left.
@@ -34,7 +36,22 @@ pub struct Ended {
 impl Home {
     /// A new home; `config` is its `openledger.toml`.
     pub fn new(config: &str) -> Self {
-        let home = Self { dir: tempfile::tempdir().unwrap() };
+        Self::temporary().furnished(config)
+    }
+
+    /// A new home in `root`, which stays.
+    pub fn at(root: PathBuf, config: &str) -> Self {
+        std::fs::create_dir_all(&root).unwrap();
+        Self { root, _temporary: None }.furnished(config)
+    }
+
+    fn temporary() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        Self { root: temporary.path().to_owned(), _temporary: Some(temporary) }
+    }
+
+    fn furnished(self, config: &str) -> Self {
+        let home = self;
         TinySpec::default().write_gguf(&home.path("tiny.gguf"), DType::Q8_0).unwrap();
         std::fs::create_dir(home.data()).unwrap();
         std::fs::write(home.data().join("openledger.toml"), config).unwrap();
@@ -43,17 +60,17 @@ impl Home {
 
     /// A copy of a home whose node has stopped.
     pub fn copy_of(other: &Path) -> Self {
-        let home = Self { dir: tempfile::tempdir().unwrap() };
-        copy(other, home.dir.path());
+        let home = Self::temporary();
+        copy(other, home.root());
         home
     }
 
     pub fn root(&self) -> &Path {
-        self.dir.path()
+        &self.root
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.root.join(name)
     }
 
     pub fn data(&self) -> PathBuf {

@@ -5,6 +5,7 @@ use openledger_settlement::verify::verify_receipt;
 
 use crate::node::{FAST_EPOCHS, Home, eventually};
 use crate::people::{CHAIN_ID, CONTRIBUTORS, People, key, question};
+use crate::prepared;
 
 /// Number of the development accounts, who are all that can be credited here.
 const ACCOUNTS: u32 = 10;
@@ -70,4 +71,18 @@ async fn the_whole_loop_runs_on_a_tiny_model() {
         claimed += paid.0;
     }
     assert_eq!(claimed, credited.0, "everything credited was claimed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn epochs_end_where_blocks_come_with_transactions_only() {
+    let (home, _) = prepared::home().await;
+    let node = home.start(&["--block-time-s", "0"]);
+    let people = People::connect(&node).await;
+    let answer = people.till().chat(&question("Who waits?")).await.unwrap();
+    let epoch = people.gateway.receipt(answer.receipt.unwrap()).await.unwrap().receipt.receipt.epoch;
+    eventually("the answer's epoch", async || {
+        let epochs = people.gateway.epochs(epoch - 1).await.unwrap();
+        epochs.iter().any(|one| one.number == epoch && one.state == EpochState::Final).then_some(())
+    })
+    .await;
 }

@@ -21,6 +21,7 @@ pub(super) fn read(
     let header = reader.byte_headers().map_err(|error| broken(&error, 1))?.clone();
     let names = names_of(&header)?;
     let mapping = Mapping::resolve(given, &names)?;
+    collector.describe(&names, &mapping);
     let mut row = 0;
     let mut record = ::csv::ByteRecord::new();
     loop {

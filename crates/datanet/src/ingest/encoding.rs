@@ -15,7 +15,7 @@ pub(super) fn utf8_reader<'a>(mut source: impl Read + 'a) -> Result<Box<dyn BufR
         }
         [0xFF, 0xFE, ..] => decode_utf16(&head[2..], source, u16::from_le_bytes),
         [0xFE, 0xFF, ..] => decode_utf16(&head[2..], source, u16::from_be_bytes),
-        [first, 0, second, 0] if *first != 0 && *second != 0 => Err(IngestError::Encoding {
+        [first, 0, second, 0] | [0, first, 0, second] if *first != 0 && *second != 0 => Err(IngestError::Encoding {
             reason: "the file looks like UTF-16 without a byte-order mark; save it as UTF-8".to_owned(),
         }),
         _ => {

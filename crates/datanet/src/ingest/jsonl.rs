@@ -28,7 +28,7 @@ pub(super) fn read(
             Line::Fault(fault) => Err(fault),
         };
         if let (Ok(object), None) = (&object, &resolved) {
-            resolved = Some(resolve(given, object)?);
+            resolved = Some(resolve(given, object, collector)?);
         }
         let made = object.and_then(|object| record_of(object, resolved.as_ref()));
         collector.take(number, made, &|role| resolved.as_ref().and_then(|mapping| mapping.column_of(role)))?;
@@ -36,9 +36,15 @@ pub(super) fn read(
     Ok(())
 }
 
-fn resolve(given: Option<&Mapping>, first: &Map<String, Value>) -> Result<Mapping, IngestError> {
+fn resolve(
+    given: Option<&Mapping>,
+    first: &Map<String, Value>,
+    collector: &mut Collector,
+) -> Result<Mapping, IngestError> {
     let names: Vec<String> = first.keys().cloned().collect();
-    Mapping::resolve(given, &names)
+    let mapping = Mapping::resolve(given, &names)?;
+    collector.describe(&names, &mapping);
+    Ok(mapping)
 }
 
 fn record_of(mut object: Map<String, Value>, mapping: Option<&Mapping>) -> Result<Record, RowFault> {

@@ -46,6 +46,8 @@ fn read<R: ChunkReader + 'static>(source: R, bytes: u64, given: Option<&Mapping>
     check_pages(&*source, bytes, metadata, &mapping)?;
     let projection = projection(&root, &mapping)?;
     let mut collector = Collector::new();
+    let names: Vec<String> = root.get_fields().iter().map(|field| field.name().to_owned()).collect();
+    collector.describe(&names, &mapping);
     let rows = reader.get_row_iter(Some(projection)).map_err(|error| damaged(&error))?;
     for (row, number) in rows.zip(1..) {
         let row = row.map_err(|error| damaged(&error))?;

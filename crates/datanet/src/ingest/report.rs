@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::IngestError;
+use super::{IngestError, Mapping};
 use crate::limits::{CONTENT_BYTES_MAX, REJECTIONS_LISTED_MAX, ROWS_MAX};
 use crate::record::{Record, RecordError};
 
@@ -113,6 +113,10 @@ pub struct Ingested {
     pub records: Vec<IngestedRecord>,
     /// What became of each row.
     pub report: IngestReport,
+    /// The file's columns in its order; empty for formats without columns.
+    pub columns: Vec<String>,
+    /// The mapping used; none for formats without columns.
+    pub mapping: Option<Mapping>,
 }
 
 /// A fault of one row.
@@ -143,6 +147,12 @@ pub(super) struct Collector {
 impl Collector {
     pub(super) fn new() -> Self {
         Self { ingested: Ingested::default(), content_bytes: 0 }
+    }
+
+    /// Notes which columns the file has and which of them records are made of.
+    pub(super) fn describe(&mut self, columns: &[String], mapping: &Mapping) {
+        self.ingested.columns = columns.to_vec();
+        self.ingested.mapping = Some(mapping.clone());
     }
 
     /// `columns` gives the column that a record's field came from.

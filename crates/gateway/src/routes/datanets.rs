@@ -12,54 +12,34 @@ use axum::http::StatusCode;
 use openledger_contracts::addresses::DATANET_REGISTRY;
 use openledger_contracts::{IDatanetRegistry, LicenceTerms};
 use openledger_datanet::{
-    BatchError, DatanetError, DatanetInfo, Datanets, Format, LoadBatchError, Mapping, NewUpload, PrepareError,
-    PreparedBatch, RecordAccessError, SnapshotError, Upload, UploadError,
+    BatchError, DatanetError, DatanetFilter, DatanetInfo, Datanets, Format, LoadBatchError, Mapping, NewUpload,
+    PrepareError, PreparedBatch, RecordAccessError, SnapshotError, SnapshotInfo, Upload, UploadError,
 };
-use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId, SnapshotId};
+use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId};
 use openledger_sdk::ChainError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::api::Listing;
+use crate::api::datanets as view;
 use crate::app::App;
 use crate::error::{ApiError, chain};
-use crate::routes::blocking;
+use crate::routes::{Paging, blocking};
 
 /// Records shown of a file that would be contributed.
 const PREVIEW_RECORDS: usize = 20;
-/// Datanets in one page.
-const PAGE_ROWS: u32 = 200;
+/// Longest text searched for, in bytes.
+const SEARCH_BYTES_MAX: usize = 256;
 
-/// Which page of a listing.
+/// Which Datanets.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Page {
-    after: Option<u64>,
+pub(crate) struct Filter {
+    search: Option<String>,
+    owner: Option<Address>,
 }
 
-/// A Datanet that was created on chain.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Register {
-    id: DatanetId,
-    terms: Terms,
-}
-
-/// Licence terms in JSON; the registry holds their hash.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Terms {
-    commercial_use: bool,
-    derivatives: bool,
-    attribution: bool,
-    #[serde(default)]
-    revenue_floor_bps: u16,
-    #[serde(default)]
-    expiry: u64,
-    #[serde(default)]
-    uri: String,
-}
-
-impl From<Terms> for LicenceTerms {
-    fn from(terms: Terms) -> Self {
+impl From<view::LicenceTerms> for LicenceTerms {
+    fn from(terms: view::LicenceTerms) -> Self {
         Self {
             commercialUse: terms.commercial_use,
             derivatives: terms.derivatives,
@@ -72,43 +52,97 @@ impl From<Terms> for LicenceTerms {
 }
 
 /// Datanets by number.
-pub(crate) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let after = page.after.map(DatanetId);
-    let datanets = blocking(move || app.datanets.datanets(after, PAGE_ROWS)).await??;
-    Ok(Json(json!({"data": datanets.iter().map(entry).collect::<Vec<_>>()})))
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(filter): Query<Filter>,
+    Query(page): Query<Paging>,
+) -> Result<Json<Listing<view::Datanet>>, ApiError> {
+    let Filter { search, owner } = filter;
+    if search.as_ref().is_some_and(|text| text.len() > SEARCH_BYTES_MAX) {
+        let message = format!("at most {SEARCH_BYTES_MAX} bytes are searched for");
+        return Err(ApiError::invalid("search_too_long", message).with_param("search"));
+    }
+    let rows = blocking(move || {
+        app.tally.catch_up()?;
+        let found = app.datanets.search(&DatanetFilter { search, owner }, page.after, page.rows())?;
+        let next_after = page.next(found.len(), found.last().map(|info| info.id.0));
+        let data = found.iter().map(|info| entry(&app, info)).collect::<Result<_, _>>()?;
+        Ok::<_, ApiError>(Listing { data, next_after })
+    });
+    Ok(Json(rows.await??))
 }
 
 /// One Datanet.
-pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<DatanetId>) -> Result<Json<Value>, ApiError> {
-    let info = blocking(move || app.datanets.datanet(id)).await??;
-    Ok(Json(entry(&info)))
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<DatanetId>,
+) -> Result<Json<view::DatanetDetail>, ApiError> {
+    let detail = blocking(move || {
+        app.tally.catch_up()?;
+        let info = app.datanets.datanet(id)?;
+        let rejections = app.datanets.rejections(id)?.into_iter();
+        let rejections =
+            rejections.map(|of| view::ReasonCount { reason: of.reason.to_owned(), count: of.count }).collect();
+        let model_names = trained_on(&app, id)?;
+        Ok::<_, ApiError>(view::DatanetDetail { datanet: entry(&app, &info)?, rejections, model_names })
+    });
+    Ok(Json(detail.await??))
 }
 
-fn entry(info: &DatanetInfo) -> Value {
+/// Names of the published models trained on a Datanet.
+fn trained_on(app: &App, id: DatanetId) -> Result<Vec<String>, ApiError> {
+    let mut names = Vec::new();
+    for model in app.catalog.list() {
+        let lineage = app.catalog.lineage(&model).map_err(|error| ApiError::internal(&error))?;
+        names.extend(lineage.datanets.contains(&id).then(|| model.name.clone()));
+    }
+    Ok(names)
+}
+
+fn entry(app: &App, info: &DatanetInfo) -> Result<view::Datanet, ApiError> {
+    let counts = app.datanets.counts(info.id)?;
     let terms = &info.terms;
-    json!({
-        "id": info.id, "owner": info.owner, "name": info.name, "licence_hash": info.licence_hash(),
-        "terms": {
-            "commercial_use": terms.commercialUse, "derivatives": terms.derivatives,
-            "attribution": terms.attribution, "revenue_floor_bps": terms.revenueFloorBps,
-            "expiry": terms.expiry, "uri": terms.uri,
+    Ok(view::Datanet {
+        id: info.id.0,
+        owner: info.owner.into(),
+        name: info.name.clone(),
+        licence_hash: info.licence_hash().into(),
+        terms: view::LicenceTerms {
+            commercial_use: terms.commercialUse,
+            derivatives: terms.derivatives,
+            attribution: terms.attribution,
+            revenue_floor_bps: terms.revenueFloorBps,
+            expiry: terms.expiry,
+            uri: terms.uri.clone(),
         },
-        "similarity_per_mille": info.similarity_per_mille,
+        similarity_per_mille: info.similarity_per_mille,
+        records_offered: counts.offered,
+        records_accepted: counts.accepted,
+        contributors: counts.contributors,
+        snapshots: counts.snapshots,
+        models: trained_on(app, info.id)?.len() as u64,
+        income_wei: app.tally.datanet(info.id)?.into(),
     })
 }
 
 /// Takes note of a Datanet; name, owner and licence are read from the chain.
-pub(crate) async fn register(State(app): State<Arc<App>>, Json(body): Json<Register>) -> Result<Json<Value>, ApiError> {
-    let call = IDatanetRegistry::getDatanetCall { datanetId: body.id.0 };
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    Json(body): Json<view::RegisterDatanet>,
+) -> Result<Json<view::Datanet>, ApiError> {
+    let id = DatanetId(body.id);
+    let call = IDatanetRegistry::getDatanetCall { datanetId: body.id };
     let on_chain = app.chain.call(DATANET_REGISTRY, &call).await?;
-    let info = DatanetInfo::new(body.id, on_chain.owner, on_chain.name, body.terms.into());
+    let info = DatanetInfo::new(id, on_chain.owner, on_chain.name, body.terms.into());
     if info.licence_hash() != on_chain.licenceHash {
         let message = format!("these terms hash to {}; the registry has {}", info.licence_hash(), on_chain.licenceHash);
         return Err(ApiError::invalid("other_terms", message).with_param("terms"));
     }
-    let shown = entry(&info);
-    blocking(move || app.datanets.create(&info)).await??;
-    Ok(Json(shown))
+    let shown = blocking(move || {
+        app.datanets.create(&info)?;
+        entry(&app, &info)
+    });
+    Ok(Json(shown.await??))
 }
 
 /// A file about to be uploaded.
@@ -279,23 +313,25 @@ pub(crate) async fn snapshot(
     })))
 }
 
-/// One snapshot, by `?after=` its number.
+/// Snapshots in order.
 pub(crate) async fn snapshots(
     State(app): State<Arc<App>>,
     Path(datanet): Path<DatanetId>,
-    Query(page): Query<Page>,
-) -> Result<Json<Value>, ApiError> {
-    let id = SnapshotId(page.after.unwrap_or(0) + 1);
-    let found = blocking(move || app.datanets.snapshot(datanet, id)).await?;
-    let data = match found {
-        Ok(snapshot) => vec![json!({
-            "snapshot": snapshot.id, "root": snapshot.root(), "record_count": snapshot.entries.len(),
-            "contributor_count": snapshot.contributor_count(),
-        })],
-        Err(SnapshotError::Unknown { .. }) => Vec::new(),
-        Err(error) => return Err(error.into()),
+    Query(page): Query<Paging>,
+) -> Result<Json<Listing<view::Snapshot>>, ApiError> {
+    let found = blocking(move || {
+        app.datanets.datanet(datanet)?;
+        Ok::<_, ApiError>(app.datanets.snapshots(datanet, page.after, page.rows())?)
+    });
+    let found = found.await??;
+    let next_after = page.next(found.len(), found.last().map(|snapshot| snapshot.id.0));
+    let row = |snapshot: &SnapshotInfo| view::Snapshot {
+        snapshot: snapshot.id.0,
+        root: snapshot.root.into(),
+        record_count: snapshot.record_count,
+        contributor_count: snapshot.contributor_count,
     };
-    Ok(Json(json!({"data": data})))
+    Ok(Json(Listing { data: found.iter().map(row).collect(), next_after }))
 }
 
 impl From<ChainError> for ApiError {

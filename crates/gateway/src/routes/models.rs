@@ -1,41 +1,127 @@
-//! `/v1/models` as OpenAI's clients read it, and the adapters as vLLM's do.
+//! `/v1/models` as OpenAI's clients read it, the adapters as vLLM's do, and each model's own page.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
-use openledger_primitives::Wei;
-use serde_json::{Value, json};
+use axum::extract::{Path, State};
+use openledger_contracts::{Price, SplitBps};
+use openledger_primitives::ModelId;
 
+use crate::api::models as view;
+use crate::api::node::AdapterList;
+use crate::api::scalar::{AnyObject, Hash};
+use crate::api::training;
 use crate::app::App;
 use crate::catalog::Published;
+use crate::error::ApiError;
+use crate::routes::{blocking, status};
 
 /// The base model and every published adapter.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<Value> {
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
     let base = app.catalog.base_name();
-    let mut models = vec![json!({
-        "id": base, "object": "model", "created": 0, "owned_by": "openledger", "root": base, "parent": null,
-        "openledger": {"base_model": app.catalog.base().hash(), "price": null},
-    })];
-    models.extend(app.catalog.list().iter().map(|model| entry(model, base)));
-    Json(json!({"object": "list", "data": models}))
+    let extras = view::ModelExtras {
+        base_model: Some(app.catalog.base().hash().into()),
+        model_id: None,
+        weights_hash: None,
+        index_root: None,
+        snapshot_roots: None,
+        price: None,
+    };
+    let mut models = vec![entry(base, 0, "openledger".to_owned(), None, extras)];
+    models.extend(app.catalog.list().iter().map(|model| published(model, base)));
+    Json(view::ModelList { object: "list".to_owned(), data: models })
 }
 
-fn entry(model: &Published, base: &str) -> Value {
-    json!({
-        "id": model.name, "object": "model", "created": model.published_at, "owned_by": model.builder,
-        "root": model.name, "parent": base,
-        "openledger": {
-            "model_id": model.id,
-            "weights_hash": model.weights_hash,
-            "index_root": model.index_root,
-            "snapshot_roots": model.snapshot_roots,
-            "price": {"input_wei": Wei(model.price.inputWei), "output_wei": Wei(model.price.outputWei)},
-        },
-    })
+fn published(model: &Published, base: &str) -> view::Model {
+    let extras = view::ModelExtras {
+        base_model: None,
+        model_id: Some(model.id.into()),
+        weights_hash: Some(model.weights_hash.into()),
+        index_root: Some(model.index_root.into()),
+        snapshot_roots: Some(model.snapshot_roots.iter().copied().map(Hash).collect()),
+        price: Some(price(&model.price)),
+    };
+    entry(&model.name, model.published_at, model.builder.to_string(), Some(base.to_owned()), extras)
+}
+
+fn entry(
+    name: &str,
+    created: u64,
+    owned_by: String,
+    parent: Option<String>,
+    openledger: view::ModelExtras,
+) -> view::Model {
+    let (id, root) = (name.to_owned(), name.to_owned());
+    view::Model { id, object: "model".to_owned(), created, owned_by, root, parent, openledger }
 }
 
 /// Adapters with where they are: on disk, in memory, running.
-pub(crate) async fn adapters(State(app): State<Arc<App>>) -> Json<Value> {
-    Json(json!({"data": app.server.adapters()}))
+pub(crate) async fn adapters(State(app): State<Arc<App>>) -> Json<AdapterList> {
+    Json(AdapterList { data: app.server.adapters().iter().map(status::adapter).collect() })
+}
+
+/// One published model with its manifest.
+pub(crate) async fn details(
+    State(app): State<Arc<App>>,
+    Path(name): Path<String>,
+) -> Result<Json<view::ModelDetail>, ApiError> {
+    let model = app.catalog.by_name(&name).ok_or_else(|| ApiError::not_found("model", &name))?;
+    Ok(Json(blocking(move || detail(&app, &model)).await??))
+}
+
+fn detail(app: &App, model: &Published) -> Result<view::ModelDetail, ApiError> {
+    app.tally.catch_up()?;
+    let artifact = app.catalog.artifact(model).map_err(|error| ApiError::internal(&error))?;
+    let manifest = &artifact.manifest;
+    let (answers, income) = app.tally.model(model.id)?;
+    let mut datanets: Vec<u64> = manifest.snapshots.iter().map(|named| named.datanet.0).collect();
+    datanets.sort_unstable();
+    datanets.dedup();
+    Ok(view::ModelDetail {
+        name: model.name.clone(),
+        id: model.id.into(),
+        builder: model.builder.into(),
+        price: price(&model.price),
+        split: split(&model.split),
+        published_at: model.published_at,
+        manifest: AnyObject(serde_json::to_value(manifest).map_err(|error| ApiError::internal(&error))?),
+        manifest_hash: artifact.manifest_hash.into(),
+        datanets,
+        parents: manifest.parents.iter().map(|&parent| link(app, parent)).collect(),
+        children: children(app, model.id)?,
+        answers,
+        income_wei: income.into(),
+    })
+}
+
+fn link(app: &App, id: ModelId) -> view::ModelLink {
+    view::ModelLink { id: id.into(), name: app.catalog.by_id(id).map(|model| model.name.clone()) }
+}
+
+fn children(app: &App, parent: ModelId) -> Result<Vec<view::ModelLink>, ApiError> {
+    let mut children = Vec::new();
+    for model in app.catalog.list() {
+        let lineage = app.catalog.lineage(&model).map_err(|error| ApiError::internal(&error))?;
+        if lineage.parents.contains(&parent) {
+            children.push(view::ModelLink { id: model.id.into(), name: Some(model.name.clone()) });
+        }
+    }
+    Ok(children)
+}
+
+/// A price as the API writes it.
+pub(crate) fn price(price: &Price) -> training::Price {
+    training::Price { input_wei: price.inputWei.into(), output_wei: price.outputWei.into() }
+}
+
+/// A split as the API writes it.
+pub(crate) fn split(split: &SplitBps) -> training::SplitBps {
+    training::SplitBps {
+        burn: split.burn,
+        operator: split.operatorBps,
+        builder: split.builder,
+        parents: split.parents,
+        stakers: split.stakers,
+        provenance: split.provenance,
+    }
 }

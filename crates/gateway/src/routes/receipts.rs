@@ -1,35 +1,73 @@
-//! Receipts, epochs, claims and statements: what anyone may check.
+//! Receipts and epochs: what anyone may check.
 
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use openledger_primitives::{Address, ReceiptHash, Wei};
-use openledger_settlement::ledger::{EpochRecord, ReadError};
+use openledger_primitives::{Address, ModelId, ReceiptHash};
+use openledger_settlement::ledger::{EpochRecord, EpochState, PAGE_MAX};
 use openledger_settlement::receipt::SignedReceipt;
 use openledger_settlement::verify::ReceiptBundle;
 use openledger_store::StoreError;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
+use crate::api::Listing;
+use crate::api::settlement as view;
 use crate::app::App;
 use crate::error::ApiError;
 use crate::routes::blocking;
 
-/// Which page of a listing.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Page {
+/// Which receipts.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Filter {
     epoch: Option<u64>,
+    model: Option<String>,
+    payer: Option<Address>,
     #[serde(default)]
     after: u64,
+    limit: Option<usize>,
 }
 
 /// Receipts in order, of one epoch or of all.
-pub(crate) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let receipts = blocking(move || app.ledger().receipts(page.epoch, page.after)).await??;
-    let entry = |signed: &SignedReceipt| json!({"hash": signed.hash(), "receipt": signed});
-    let next = receipts.last().map(|signed| signed.receipt.sequence);
-    Ok(Json(json!({"data": receipts.iter().map(entry).collect::<Vec<_>>(), "next_after": next})))
+pub(crate) async fn list(
+    State(app): State<Arc<App>>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Listing<view::ReceiptRow>>, ApiError> {
+    let limit = filter.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let rows = blocking(move || {
+        let (receipts, next_after) = find(&app, &filter, limit)?;
+        let row = |signed: SignedReceipt| {
+            let model = app.catalog.by_id(ModelId(signed.receipt.modelId)).map(|model| model.name.clone());
+            view::ReceiptRow { hash: signed.hash().into(), model, receipt: signed }
+        };
+        Ok::<_, ApiError>(Listing { data: receipts.into_iter().map(row).collect(), next_after })
+    });
+    Ok(Json(rows.await??))
+}
+
+fn find(app: &App, filter: &Filter, limit: usize) -> Result<(Vec<SignedReceipt>, Option<u64>), ApiError> {
+    let after = filter.after;
+    if filter.model.is_none() && filter.payer.is_none() {
+        let receipts = app.ledger().receipts_page(filter.epoch, after, limit)?;
+        let next = receipts.last().map(|signed| signed.receipt.sequence);
+        return Ok((receipts, next));
+    }
+    app.tally.catch_up()?;
+    let model = filter.model.as_deref().map(|text| model_id(app, text)).transpose()?;
+    let numbers = app.tally.receipts(model, filter.payer, after, limit)?;
+    let next = numbers.last().copied();
+    let mut receipts = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let receipt = app.ledger().receipt_at(number)?;
+        receipts.extend(receipt.filter(|signed| filter.epoch.is_none_or(|epoch| signed.receipt.epoch == epoch)));
+    }
+    Ok((receipts, next))
+}
+
+/// A model by name or id.
+fn model_id(app: &App, text: &str) -> Result<ModelId, ApiError> {
+    let named = app.catalog.by_name(text).map(|model| model.id);
+    named.or_else(|| text.parse().ok()).ok_or_else(|| ApiError::not_found("model", text))
 }
 
 /// One receipt with all that is needed to check it offline.
@@ -41,56 +79,63 @@ pub(crate) async fn show(
     bundle.map(Json).ok_or_else(|| ApiError::not_found("receipt", hash))
 }
 
+/// Where to go on among epochs.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Page {
+    #[serde(default)]
+    after: u64,
+    limit: Option<usize>,
+}
+
 /// Epochs in order.
-pub(crate) async fn epochs(State(app): State<Arc<App>>, Query(page): Query<Page>) -> Result<Json<Value>, ApiError> {
-    let epochs = blocking(move || app.ledger().epochs(page.after)).await??;
-    Ok(Json(json!({"data": epochs.iter().map(epoch).collect::<Vec<_>>()})))
-}
-
-fn epoch(record: &EpochRecord) -> Value {
-    let post = record.post.as_ref().map(|post| {
-        json!({
-            "receipts_root": post.receiptsRoot, "receipt_count": post.receiptCount,
-            "balance_root": post.balanceRoot, "account_count": post.accountCount,
-            "total_balance_wei": Wei(post.totalBalance), "fees_wei": Wei(post.fees),
-            "burned_wei": Wei(post.burned), "stakers_wei": Wei(post.stakers),
-            "da_commitment": post.daCommitment,
-        })
-    });
-    json!({
-        "number": record.number, "state": record.state, "opened_at": record.opened_at, "receipts": record.receipts,
-        "post": post, "final_at": record.final_at, "post_tx": record.post_tx, "final_tx": record.final_tx,
-    })
-}
-
-/// What an account can claim under the latest final epoch, with its proof.
-pub(crate) async fn claim(State(app): State<Arc<App>>, Path(account): Path<Address>) -> Result<Json<Value>, ApiError> {
-    let (epoch, proof) = blocking(move || {
-        let epoch = app.ledger().last_final_epoch()?;
-        let proof = if epoch == 0 { None } else { app.ledger().claim_proof(account, epoch)? };
-        Ok::<_, ReadError>((epoch, proof))
-    })
-    .await??;
-    Ok(Json(json!({"account": account, "epoch": epoch, "proof": proof})))
-}
-
-/// What each answer earned an account.
-pub(crate) async fn statement(
+pub(crate) async fn epochs(
     State(app): State<Arc<App>>,
-    Path(account): Path<Address>,
-) -> Result<Json<Value>, ApiError> {
-    let lines = blocking(move || app.ledger().statement(account)).await??;
-    Ok(Json(json!({"account": account, "data": lines})))
+    Query(page): Query<Page>,
+) -> Result<Json<Listing<view::Epoch>>, ApiError> {
+    let mut epochs = blocking(move || app.ledger().epochs(page.after)).await??;
+    epochs.truncate(page.limit.unwrap_or(PAGE_MAX).max(1));
+    let next_after = epochs.last().map(|epoch| epoch.number);
+    Ok(Json(Listing { data: epochs.iter().map(epoch).collect(), next_after }))
+}
+
+fn epoch(record: &EpochRecord) -> view::Epoch {
+    let post = record.post.as_ref().map(|post| view::EpochPost {
+        receipts_root: post.receiptsRoot.into(),
+        receipt_count: post.receiptCount,
+        balance_root: post.balanceRoot.into(),
+        account_count: post.accountCount,
+        total_balance_wei: post.totalBalance.into(),
+        fees_wei: post.fees.into(),
+        burned_wei: post.burned.into(),
+        stakers_wei: post.stakers.into(),
+        da_commitment: post.daCommitment.into(),
+    });
+    view::Epoch {
+        number: record.number,
+        state: match record.state {
+            EpochState::Open => view::EpochState::Open,
+            EpochState::Sealed => view::EpochState::Sealed,
+            EpochState::Closed => view::EpochState::Closed,
+            EpochState::Posted => view::EpochState::Posted,
+            EpochState::Final => view::EpochState::Final,
+            // The crate may add states; none is beyond final.
+            _ => view::EpochState::Final,
+        },
+        opened_at: record.opened_at,
+        receipts: record.receipts,
+        post,
+        final_at: record.final_at,
+        post_tx: record.post_tx.map(Into::into),
+        final_tx: record.final_tx.map(Into::into),
+    }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(&error)
-    }
-}
-
-impl From<ReadError> for ApiError {
-    fn from(error: ReadError) -> Self {
-        Self::internal(&error)
+        match error {
+            // A cursor or a number from outside that no row can have.
+            StoreError::OutOfRange { .. } => Self::invalid("out_of_range", error.to_string()),
+            _ => Self::internal(&error),
+        }
     }
 }

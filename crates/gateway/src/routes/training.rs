@@ -1,29 +1,26 @@
-//! ModelFactory: jobs, their events, and publishing what they made.
+//! ModelFactory: jobs and their events.
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use openledger_contracts::addresses::MODEL_REGISTRY;
-use openledger_contracts::{IModelRegistry, ModelParams, Price, SnapshotRef, SplitBps};
+use axum::{Extension, Json};
 use openledger_datanet::Datanets;
-use openledger_primitives::{Address, ModelId, RecordHash};
-use openledger_settlement::ledger::Ledger;
-use openledger_settlement::split::{Weighted, merge_weights};
+use openledger_primitives::{Address, RecordHash};
 use openledger_train::{
-    Artifact, FactoryError, Job, JobId, JobRequest, JobState, Recipe, RecordBody, TableError, Terms, TrainRecord,
+    FactoryError, Job, JobEvent, JobId, JobRequest, JobState, Recipe, RecordBody, TableError, Terms, TrainRecord,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::api::training as view;
 use crate::app::App;
-use crate::catalog::{PublishError, Published};
 use crate::error::{ApiError, chain};
+use crate::guard::Caller;
 use crate::routes::blocking;
 
 /// Events in one page.
-const EVENTS_PAGE: usize = 1000;
+pub(crate) const EVENTS_PAGE: usize = 1000;
 /// Most held-out records that a caller may give.
 const HELD_OUT_MAX: usize = 10_000;
 
@@ -38,27 +35,83 @@ pub(crate) struct Submit {
     held_out: Vec<RecordBody>,
 }
 
-/// Queues a job. Its records are those of the snapshots that the recipe names.
-pub(crate) async fn submit(State(app): State<Arc<App>>, Json(body): Json<Submit>) -> Result<Json<Job>, ApiError> {
+/// Queues a job. Its records are those of the snapshots that the recipe names; in a session it belongs to its account.
+pub(crate) async fn submit(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Json(body): Json<Submit>,
+) -> Result<Json<view::Job>, ApiError> {
     let job = blocking(move || {
         let request = request(&app.datanets, body)?;
-        let id = app.factory.submit(&request)?;
+        let id = app.factory.submit_for(caller.address(), &request)?;
         Ok::<_, ApiError>(app.factory.job(id)?)
     });
-    Ok(Json(job.await??))
+    Ok(Json(job_view(job.await??)))
+}
+
+/// A job as pages show it.
+fn job_view(job: Job) -> view::Job {
+    let progress = match (job.state, job.steps) {
+        (JobState::Done, _) => 1.0,
+        (_, 0) => 0.0,
+        (_, steps) => job.step as f64 / steps as f64,
+    };
+    view::Job {
+        id: job.id.0,
+        owner: job.owner.map(Into::into),
+        name: job.recipe.name.clone(),
+        state: match job.state {
+            JobState::Queued => view::JobState::Queued,
+            JobState::Running => view::JobState::Running,
+            JobState::Paused => view::JobState::Paused,
+            JobState::Cancelled => view::JobState::Cancelled,
+            JobState::Failed => view::JobState::Failed,
+            JobState::Done => view::JobState::Done,
+        },
+        step: job.step,
+        steps: job.steps,
+        progress,
+        train_loss: job.loss,
+        created_at_ms: job.created_at_ms,
+        changed_at_ms: job.changed_at_ms,
+        error: job.error,
+        has_artifact: job.artifact.is_some() && job.state == JobState::Done,
+        recipe: job.recipe,
+        terms: job.terms,
+    }
+}
+
+/// Refuses whoever does not own the job.
+///
+/// # Errors
+/// 403 `not_owner` for a job that belongs to another account than the caller's.
+pub(crate) fn check_owner(app: &App, id: JobId, caller: &Caller) -> Result<(), ApiError> {
+    let Some(owner) = app.factory.job(id)?.owner else { return Ok(()) };
+    if caller.address() == Some(owner) {
+        return Ok(());
+    }
+    let message = format!("job {id} belongs to {owner}; only a session of that account may act on it");
+    Err(ApiError::new(StatusCode::FORBIDDEN, "not_owner", message))
 }
 
 /// What a job would take, and what becomes of its records.
-pub(crate) async fn estimate(State(app): State<Arc<App>>, Json(body): Json<Submit>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn estimate(
+    State(app): State<Arc<App>>,
+    Json(body): Json<Submit>,
+) -> Result<Json<view::JobEstimate>, ApiError> {
     let estimated = blocking(move || {
         let request = request(&app.datanets, body)?;
-        let (report, estimate) = app.factory.estimate(&request)?;
-        Ok::<_, ApiError>(json!({"records": report, "estimate": estimate}))
+        let (records, estimate) = app.factory.estimate(&request)?;
+        Ok::<_, ApiError>(view::JobEstimate { records, estimate })
     });
     Ok(Json(estimated.await??))
 }
 
-fn request(datanets: &Datanets, body: Submit) -> Result<JobRequest, ApiError> {
+/// The records that a recipe names, ready to train.
+///
+/// # Errors
+/// [`ApiError`] naming what does not fit.
+pub(crate) fn request(datanets: &Datanets, body: Submit) -> Result<JobRequest, ApiError> {
     if body.held_out.len() > HELD_OUT_MAX {
         let message = format!("{} held-out records were given; at most {HELD_OUT_MAX} are taken", body.held_out.len());
         return Err(ApiError::invalid("too_many_held_out", message).with_param("held_out"));
@@ -105,14 +158,14 @@ fn held_out(index: u64, body: RecordBody) -> TrainRecord {
 }
 
 /// All jobs, the newest first.
-pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<view::JobList>, ApiError> {
     let jobs = blocking(move || app.factory.jobs()).await??;
-    Ok(Json(json!({"data": jobs})))
+    Ok(Json(view::JobList { data: jobs.into_iter().map(job_view).collect() }))
 }
 
 /// One job.
-pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<JobId>) -> Result<Json<Job>, ApiError> {
-    Ok(Json(blocking(move || app.factory.job(id)).await??))
+pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<JobId>) -> Result<Json<view::Job>, ApiError> {
+    Ok(Json(job_view(blocking(move || app.factory.job(id)).await??)))
 }
 
 /// Where to go on in a job's history.
@@ -127,18 +180,26 @@ pub(crate) async fn events(
     State(app): State<Arc<App>>,
     Path(id): Path<JobId>,
     Query(page): Query<After>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<view::JobEventList>, ApiError> {
     let events = blocking(move || app.factory.events(id, page.after, EVENTS_PAGE)).await??;
-    let next = events.last().map_or(page.after, |event| event.sequence);
-    Ok(Json(json!({"data": events, "next_after": next})))
+    let next_after = events.last().map_or(page.after, |event| event.sequence);
+    Ok(Json(view::JobEventList { data: events.into_iter().map(event_view).collect(), next_after }))
+}
+
+/// An event as pages show it.
+pub(crate) fn event_view(event: JobEvent) -> view::JobEvent {
+    let JobEvent { job, sequence, at_ms, happening } = event;
+    view::JobEvent { job: job.0, sequence, at_ms, happening }
 }
 
 /// Pauses, resumes, cancels, or stops and saves a job.
 pub(crate) async fn act(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path((id, action)): Path<(JobId, String)>,
-) -> Result<Json<Job>, ApiError> {
+) -> Result<Json<view::Job>, ApiError> {
     let job = blocking(move || {
+        check_owner(&app, id, &caller)?;
         match action.as_str() {
             "pause" => app.factory.pause(id)?,
             "resume" => app.factory.resume(id)?,
@@ -148,146 +209,7 @@ pub(crate) async fn act(
         }
         Ok::<_, ApiError>(app.factory.job(id)?)
     });
-    Ok(Json(job.await??))
-}
-
-/// How a finished job is to be published.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Naming {
-    name: String,
-}
-
-/// What the builder signs to publish a finished job on chain.
-pub(crate) async fn draft(
-    State(app): State<Arc<App>>,
-    Path(id): Path<JobId>,
-    Query(naming): Query<Naming>,
-) -> Result<Json<Value>, ApiError> {
-    let params = blocking(move || model_params(&app, &finished(&app, id)?, &naming.name)).await??;
-    Ok(Json(params_json(&params)))
-}
-
-/// The model that was published on chain.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Publish {
-    name: String,
-    builder: Address,
-}
-
-/// Serves a model once it stands on chain as the job made it.
-pub(crate) async fn publish(
-    State(app): State<Arc<App>>,
-    Path(id): Path<JobId>,
-    Json(body): Json<Publish>,
-) -> Result<Json<Value>, ApiError> {
-    let shared = Arc::clone(&app);
-    let artifact = Arc::new(blocking(move || finished(&shared, id)).await??);
-    let call = IModelRegistry::modelIdOfCall { builder: body.builder, manifestHash: artifact.manifest_hash };
-    let model_id = app.chain.call(MODEL_REGISTRY, &call).await?;
-    let on_chain = app.chain.call(MODEL_REGISTRY, &IModelRegistry::getModelCall { modelId: model_id }).await?;
-    let name = body.name;
-    let entry = blocking(move || {
-        let params = model_params(&app, &artifact, &name)?;
-        check_terms(&params, &on_chain)?;
-        note_reserves(&app.datanets, app.ledger(), &artifact)?;
-        let entry = published(ModelId(model_id), &artifact, &params, &on_chain);
-        Ok::<_, ApiError>(app.catalog.publish(entry, &app.server)?)
-    });
-    Ok(Json(json!({"model": &*entry.await??})))
-}
-
-fn finished(app: &App, id: JobId) -> Result<Artifact, ApiError> {
-    let job = app.factory.job(id)?;
-    let folder = job.artifact.filter(|_| job.state == JobState::Done);
-    let folder = folder.ok_or_else(|| ApiError::conflict("job_not_done", format!("job {id} is not done")))?;
-    Artifact::load(&folder, app.catalog.base()).map_err(|error| ApiError::internal(&error))
-}
-
-/// Default split: burn 5 %, operator 20 %, builder 15 %, stakers 10 %, data the rest; a fifth of it for provenance.
-fn default_split() -> SplitBps {
-    SplitBps { burn: 500, operatorBps: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 }
-}
-
-fn model_params(app: &App, artifact: &Artifact, name: &str) -> Result<ModelParams, ApiError> {
-    let manifest = &artifact.manifest;
-    if name == app.catalog.base_name() {
-        return Err(ApiError::conflict("name_taken", format!("{name:?} is the base model's name")).with_param("name"));
-    }
-    let snapshots = manifest.snapshots.iter().map(|named| SnapshotRef {
-        datanetId: named.datanet.0,
-        snapshotId: named.snapshot.0,
-        root: named.root,
-    });
-    Ok(ModelParams {
-        name: name.to_owned(),
-        manifestHash: artifact.manifest_hash,
-        baseModel: manifest.base_model,
-        weightsHash: manifest.weights_hash,
-        indexRoot: manifest.attribution.index_root,
-        snapshots: snapshots.collect(),
-        parents: manifest.parents.iter().map(|parent| parent.0).collect(),
-        price: Price { inputWei: manifest.price.input_wei.0, outputWei: manifest.price.output_wei.0 },
-        split: default_split(),
-    })
-}
-
-fn params_json(params: &ModelParams) -> Value {
-    use openledger_contracts::SolValue as _;
-    json!({
-        "name": params.name,
-        "manifest_hash": params.manifestHash,
-        "base_model": params.baseModel,
-        "weights_hash": params.weightsHash,
-        "index_root": params.indexRoot,
-        "abi": openledger_primitives::Bytes::from(params.abi_encode()),
-    })
-}
-
-fn check_terms(params: &ModelParams, on_chain: &openledger_contracts::Model) -> Result<(), ApiError> {
-    let same = on_chain.manifestHash == params.manifestHash
-        && on_chain.baseModel == params.baseModel
-        && on_chain.weightsHash == params.weightsHash
-        && on_chain.indexRoot == params.indexRoot
-        && on_chain.price == params.price
-        && on_chain.name == params.name;
-    if same {
-        Ok(())
-    } else {
-        Err(ApiError::conflict("other_model", "the model on chain is not the one that the job made"))
-    }
-}
-
-/// Reserves are paid by accepted records, so settlement must know the snapshots of every model served.
-fn note_reserves(datanets: &Datanets, ledger: &Ledger, artifact: &Artifact) -> Result<(), ApiError> {
-    for named in &artifact.manifest.snapshots {
-        let snapshot = datanets.snapshot(named.datanet, named.snapshot)?;
-        let entries = snapshot.entries.iter().map(|entry| Weighted { account: entry.contributor, weight: 1 });
-        let weights = merge_weights(entries).map_err(|error| ApiError::internal(&error))?;
-        ledger.put_reserve(named.root, &weights)?;
-    }
-    Ok(())
-}
-
-fn published(
-    id: ModelId,
-    artifact: &Artifact,
-    params: &ModelParams,
-    on_chain: &openledger_contracts::Model,
-) -> Published {
-    Published {
-        name: params.name.clone(),
-        id,
-        builder: on_chain.builder,
-        artifact: artifact.folder.clone(),
-        weights_hash: params.weightsHash,
-        index_root: params.indexRoot,
-        snapshot_roots: params.snapshots.iter().map(|named| named.root).collect(),
-        price: on_chain.price.clone(),
-        split: on_chain.split.clone(),
-        system_prompt: artifact.manifest.recipe.system_prompt.clone(),
-        published_at: on_chain.publishedAt,
-    }
+    Ok(Json(job_view(job.await??)))
 }
 
 impl From<FactoryError> for ApiError {
@@ -301,17 +223,6 @@ impl From<FactoryError> for ApiError {
             FactoryError::Disk { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", error.to_string()),
             FactoryError::Table(_) | FactoryError::Data(_) | FactoryError::Setup { .. } => Self::internal(&error),
             _ => Self::invalid("invalid_job", chain(&error)),
-        }
-    }
-}
-
-impl From<PublishError> for ApiError {
-    fn from(error: PublishError) -> Self {
-        match error {
-            PublishError::NameTaken { .. } => Self::conflict("name_taken", error.to_string()),
-            PublishError::Full => Self::busy(error.to_string(), 60_000),
-            PublishError::Register(_) => Self::invalid("adapter_refused", chain(&error)),
-            _ => Self::internal(&error),
         }
     }
 }

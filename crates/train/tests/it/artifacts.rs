@@ -167,6 +167,14 @@ fn manifest() -> Manifest {
 }
 
 #[test]
+fn a_manifest_with_numbers_beyond_canonical_json_is_refused() {
+    let mut value = serde_json::to_value(manifest()).unwrap();
+    value["data"]["tokens"] = u64::MAX.into();
+    let bytes = serde_json::to_vec(&value).unwrap();
+    assert!(matches!(Manifest::from_bytes(&bytes), Err(ManifestError::NotCanonical)));
+}
+
+#[test]
 fn the_manifest_format_is_that_of_the_golden_file() {
     if std::env::var_os("OPENLEDGER_BLESS").is_some() {
         fs::write(GOLDEN, manifest().to_bytes()).unwrap();

@@ -1,0 +1,198 @@
+//! Publishing what a job made: what the builder signs, and serving it once it is on chain.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
+use openledger_contracts::addresses::MODEL_REGISTRY;
+use openledger_contracts::{IModelRegistry, ModelParams, Price, SnapshotRef, SplitBps};
+use openledger_datanet::Datanets;
+use openledger_primitives::ModelId;
+use openledger_settlement::ledger::Ledger;
+use openledger_settlement::split::{Weighted, merge_weights};
+use openledger_train::{Artifact, JobId, JobState};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::api::scalar::{Hash, HexBytes};
+use crate::api::training as view;
+use crate::app::App;
+use crate::catalog::{PublishError, Published};
+use crate::error::{ApiError, chain};
+use crate::guard::Caller;
+use crate::routes::training::check_owner;
+use crate::routes::{blocking, models};
+
+/// How a finished job is to be published.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Naming {
+    name: String,
+}
+
+/// What the builder signs to publish a finished job on chain.
+pub(crate) async fn draft(
+    State(app): State<Arc<App>>,
+    Path(id): Path<JobId>,
+    Query(naming): Query<Naming>,
+) -> Result<Json<view::ModelDraft>, ApiError> {
+    let params = blocking(move || model_params(&app, &finished(&app, id)?, &naming.name)).await??;
+    Ok(Json(draft_view(&params)))
+}
+
+/// Serves a model once it stands on chain as the job made it.
+pub(crate) async fn publish(
+    State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<JobId>,
+    Json(body): Json<view::PublishModel>,
+) -> Result<Json<view::PublishedModel>, ApiError> {
+    let shared = Arc::clone(&app);
+    let artifact = blocking(move || {
+        check_owner(&shared, id, &caller)?;
+        finished(&shared, id)
+    });
+    let artifact = Arc::new(artifact.await??);
+    let call = IModelRegistry::modelIdOfCall { builder: body.builder.0, manifestHash: artifact.manifest_hash };
+    let model_id = app.chain.call(MODEL_REGISTRY, &call).await?;
+    let on_chain = app.chain.call(MODEL_REGISTRY, &IModelRegistry::getModelCall { modelId: model_id }).await?;
+    let name = body.name;
+    let entry = blocking(move || {
+        let params = model_params(&app, &artifact, &name)?;
+        check_terms(&params, &on_chain)?;
+        note_reserves(&app.datanets, app.ledger(), &artifact)?;
+        let entry = published(ModelId(model_id), &artifact, &params, &on_chain);
+        let entry = app.catalog.publish(entry, &app.server)?;
+        app.events.tell("model", json!({"name": entry.name}));
+        Ok::<_, ApiError>(view::PublishedModel { model: entry_view(&entry) })
+    });
+    Ok(Json(entry.await??))
+}
+
+fn entry_view(entry: &Published) -> view::PublishedEntry {
+    view::PublishedEntry {
+        name: entry.name.clone(),
+        id: entry.id.into(),
+        builder: entry.builder.into(),
+        weights_hash: entry.weights_hash.into(),
+        index_root: entry.index_root.into(),
+        snapshot_roots: entry.snapshot_roots.iter().copied().map(Hash).collect(),
+        published_at: entry.published_at,
+    }
+}
+
+/// A finished job's artifact, read and checked. Blocks.
+///
+/// # Errors
+/// 404 for no such job, 409 for one that is not done.
+pub(crate) fn finished(app: &App, id: JobId) -> Result<Artifact, ApiError> {
+    let job = app.factory.job(id)?;
+    let folder = job.artifact.filter(|_| job.state == JobState::Done);
+    let folder = folder.ok_or_else(|| ApiError::conflict("job_not_done", format!("job {id} is not done")))?;
+    Artifact::load(&folder, app.catalog.base()).map_err(|error| ApiError::internal(&error))
+}
+
+/// Default split: burn 5 %, operator 20 %, builder 15 %, stakers 10 %, data the rest; a fifth of it for provenance.
+fn default_split() -> SplitBps {
+    SplitBps { burn: 500, operatorBps: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 }
+}
+
+fn model_params(app: &App, artifact: &Artifact, name: &str) -> Result<ModelParams, ApiError> {
+    let manifest = &artifact.manifest;
+    if name == app.catalog.base_name() {
+        return Err(ApiError::conflict("name_taken", format!("{name:?} is the base model's name")).with_param("name"));
+    }
+    let snapshots = manifest.snapshots.iter().map(|named| SnapshotRef {
+        datanetId: named.datanet.0,
+        snapshotId: named.snapshot.0,
+        root: named.root,
+    });
+    Ok(ModelParams {
+        name: name.to_owned(),
+        manifestHash: artifact.manifest_hash,
+        baseModel: manifest.base_model,
+        weightsHash: manifest.weights_hash,
+        indexRoot: manifest.attribution.index_root,
+        snapshots: snapshots.collect(),
+        parents: manifest.parents.iter().map(|parent| parent.0).collect(),
+        price: Price { inputWei: manifest.price.input_wei.0, outputWei: manifest.price.output_wei.0 },
+        split: default_split(),
+    })
+}
+
+fn draft_view(params: &ModelParams) -> view::ModelDraft {
+    use openledger_contracts::SolValue as _;
+    let snapshot = |named: &SnapshotRef| view::DraftSnapshot {
+        datanet_id: named.datanetId,
+        snapshot_id: named.snapshotId,
+        root: named.root.into(),
+    };
+    view::ModelDraft {
+        name: params.name.clone(),
+        manifest_hash: params.manifestHash.into(),
+        base_model: params.baseModel.into(),
+        weights_hash: params.weightsHash.into(),
+        index_root: params.indexRoot.into(),
+        snapshots: params.snapshots.iter().map(snapshot).collect(),
+        parents: params.parents.iter().copied().map(Hash).collect(),
+        price: models::price(&params.price),
+        split: models::split(&params.split),
+        abi: HexBytes(params.abi_encode().into()),
+    }
+}
+
+fn check_terms(params: &ModelParams, on_chain: &openledger_contracts::Model) -> Result<(), ApiError> {
+    let same = on_chain.manifestHash == params.manifestHash
+        && on_chain.baseModel == params.baseModel
+        && on_chain.weightsHash == params.weightsHash
+        && on_chain.indexRoot == params.indexRoot
+        && on_chain.price == params.price
+        && on_chain.name == params.name;
+    if same {
+        Ok(())
+    } else {
+        Err(ApiError::conflict("other_model", "the model on chain is not the one that the job made"))
+    }
+}
+
+/// Reserves are paid by accepted records, so settlement must know the snapshots of every model served.
+fn note_reserves(datanets: &Datanets, ledger: &Ledger, artifact: &Artifact) -> Result<(), ApiError> {
+    for named in &artifact.manifest.snapshots {
+        let snapshot = datanets.snapshot(named.datanet, named.snapshot)?;
+        let entries = snapshot.entries.iter().map(|entry| Weighted { account: entry.contributor, weight: 1 });
+        let weights = merge_weights(entries).map_err(|error| ApiError::internal(&error))?;
+        ledger.put_reserve(named.root, &weights)?;
+    }
+    Ok(())
+}
+
+fn published(
+    id: ModelId,
+    artifact: &Artifact,
+    params: &ModelParams,
+    on_chain: &openledger_contracts::Model,
+) -> Published {
+    Published {
+        name: params.name.clone(),
+        id,
+        builder: on_chain.builder,
+        artifact: artifact.folder.clone(),
+        weights_hash: params.weightsHash,
+        index_root: params.indexRoot,
+        snapshot_roots: params.snapshots.iter().map(|named| named.root).collect(),
+        price: on_chain.price.clone(),
+        split: on_chain.split.clone(),
+        system_prompt: artifact.manifest.recipe.system_prompt.clone(),
+        published_at: on_chain.publishedAt,
+    }
+}
+
+impl From<PublishError> for ApiError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::NameTaken { .. } => Self::conflict("name_taken", error.to_string()),
+            PublishError::Full => Self::busy(error.to_string(), 60_000),
+            PublishError::Register(_) => Self::invalid("adapter_refused", chain(&error)),
+            _ => Self::internal(&error),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Sign-in with Ethereum, and what a session may and may not do.
+
+use alloy_signer::SignerSync as _;
+use alloy_signer_local::PrivateKeySigner;
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::node::node;
+use crate::people::{CHAIN_ID, key};
+
+fn url(path: &str) -> String {
+    format!("{}{path}", node().gateway)
+}
+
+async fn nonce() -> String {
+    let answer: Value = Client::new().post(url("/v1/sessions/nonce")).send().await.unwrap().json().await.unwrap();
+    answer["nonce"].as_str().unwrap().to_owned()
+}
+
+/// A message as wallets sign it.
+struct Message {
+    domain: String,
+    address: String,
+    chain: u64,
+    nonce: String,
+    expiry: Option<&'static str>,
+}
+
+impl Message {
+    async fn of(signer: &PrivateKeySigner) -> Self {
+        let domain = node().gateway.strip_prefix("http://").unwrap().to_owned();
+        let address = signer.address().to_checksum(None);
+        Self { domain, address, chain: CHAIN_ID, nonce: nonce().await, expiry: None }
+    }
+
+    fn text(&self) -> String {
+        let Self { domain, address, chain, nonce, expiry } = self;
+        let expiry = expiry.map(|time| format!("\nExpiration Time: {time}")).unwrap_or_default();
+        format!(
+            "{domain} wants you to sign in with your Ethereum account:\n{address}\n\nSign in to OpenLedger.\n\n\
+             URI: http://{domain}\nVersion: 1\nChain ID: {chain}\nNonce: {nonce}\n\
+             Issued At: 2026-01-01T00:00:00Z{expiry}"
+        )
+    }
+}
+
+async fn sign_in(text: &str, signer: &PrivateKeySigner) -> Response {
+    let signature = signer.sign_message_sync(text.as_bytes()).unwrap().as_bytes();
+    let signature = openledger_primitives::Bytes::copy_from_slice(&signature);
+    let body = json!({"message": text, "signature": signature});
+    Client::new().post(url("/v1/sessions")).json(&body).send().await.unwrap()
+}
+
+async fn code(response: Response) -> (StatusCode, String) {
+    let status = response.status();
+    let body: Value = response.json().await.unwrap();
+    (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A session: its cookie and its CSRF token.
+struct Session {
+    cookie: String,
+    csrf: String,
+}
+
+impl Session {
+    async fn open(signer: &PrivateKeySigner) -> Self {
+        let response = sign_in(&Message::of(signer).await.text(), signer).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        for flag in ["HttpOnly", "SameSite=Strict", "Path=/"] {
+            assert!(cookie.contains(flag), "{cookie}");
+        }
+        let cookie = cookie.split(';').next().unwrap().to_owned();
+        let body: Value = response.json().await.unwrap();
+        Self { cookie, csrf: body["csrf_token"].as_str().unwrap().to_owned() }
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        Client::new().request(method, url(path)).header("cookie", &self.cookie).header("x-csrf-token", &self.csrf)
+    }
+}
+
+#[tokio::test]
+async fn who_signs_in_is_known_until_signing_out() {
+    let signer = key(40);
+    let session = Session::open(&signer).await;
+    let current = session.request(reqwest::Method::GET, "/v1/sessions/current").send().await.unwrap();
+    let current: Value = current.json().await.unwrap();
+    assert_eq!(current["address"], json!(signer.address()));
+    assert_eq!(current["csrf_token"], session.csrf);
+    let out = session.request(reqwest::Method::DELETE, "/v1/sessions/current").send().await.unwrap();
+    assert_eq!(out.status(), StatusCode::NO_CONTENT);
+    let gone = session.request(reqwest::Method::GET, "/v1/sessions/current").send().await.unwrap();
+    assert_eq!(code(gone).await, (StatusCode::UNAUTHORIZED, "not_signed_in".to_owned()));
+}
+
+#[tokio::test]
+async fn a_message_is_taken_once() {
+    let signer = key(41);
+    let text = Message::of(&signer).await.text();
+    assert_eq!(sign_in(&text, &signer).await.status(), StatusCode::OK);
+    assert_eq!(code(sign_in(&text, &signer).await).await, (StatusCode::UNAUTHORIZED, "sign_in_refused".to_owned()));
+}
+
+#[tokio::test]
+async fn forged_expired_and_foreign_messages_are_refused() {
+    let signer = key(42);
+    let good = || Message::of(&signer);
+    let expired = Message { expiry: Some("2026-01-02T00:00:00Z"), ..good().await };
+    let elsewhere = Message { domain: "evil.example".to_owned(), ..good().await };
+    let other_chain = Message { chain: 1, ..good().await };
+    let made_up = Message { nonce: "a1b2c3d4e5f6".to_owned(), ..good().await };
+    for message in [expired, elsewhere, other_chain, made_up] {
+        let (status, code) = code(sign_in(&message.text(), &signer).await).await;
+        assert_eq!((status, code.as_str()), (StatusCode::UNAUTHORIZED, "sign_in_refused"), "{}", message.text());
+    }
+    let forged = sign_in(&good().await.text(), &key(43)).await;
+    assert_eq!(forged.status(), StatusCode::UNAUTHORIZED);
+    let (status, code) = code(sign_in("let me in", &signer).await).await;
+    assert_eq!((status, code.as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid_message"));
+}
+
+#[tokio::test]
+async fn a_relayed_message_for_another_host_is_refused_whatever_the_host_header_says() {
+    let signer = key(44);
+    let message = Message { domain: "evil.example".to_owned(), ..Message::of(&signer).await };
+    let text = message.text();
+    let signature = signer.sign_message_sync(text.as_bytes()).unwrap().as_bytes();
+    let body = json!({"message": text, "signature": openledger_primitives::Bytes::copy_from_slice(&signature)});
+    let response = Client::new().post(url("/v1/sessions")).header("host", "evil.example").json(&body).send();
+    assert_eq!(response.await.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_configured_host_is_this_server_too() {
+    let signer = key(45);
+    let message = Message { domain: "ledger.example".to_owned(), ..Message::of(&signer).await };
+    assert_eq!(sign_in(&message.text(), &signer).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_change_with_the_cookie_alone_is_refused() {
+    let session = Session::open(&key(46)).await;
+    let body = json!({"address": key(46).address()});
+    let bare = Client::new().post(url("/v1/faucet")).header("cookie", &session.cookie).json(&body);
+    assert_eq!(code(bare.send().await.unwrap()).await, (StatusCode::FORBIDDEN, "csrf".to_owned()));
+    let other = Session::open(&key(47)).await;
+    let mixed = Client::new().post(url("/v1/faucet")).header("cookie", &session.cookie);
+    let mixed = mixed.header("x-csrf-token", &other.csrf).json(&body).send().await.unwrap();
+    assert_eq!(code(mixed).await, (StatusCode::FORBIDDEN, "csrf".to_owned()));
+    let stale = Client::new().post(url("/v1/faucet")).header("cookie", "openledger_session=00").json(&body);
+    assert_eq!(code(stale.send().await.unwrap()).await, (StatusCode::UNAUTHORIZED, "not_signed_in".to_owned()));
+}
+
+#[tokio::test]
+async fn a_job_of_a_session_obeys_its_owner_alone() {
+    let owner = Session::open(&key(48)).await;
+    let stranger = Session::open(&key(49)).await;
+    let job: Value = Client::new()
+        .get(url(&format!("/v1/fine_tuning/jobs/{}", node().made.job)))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    let body = json!({"recipe": job["recipe"], "terms": job["terms"]});
+    let submitted = owner.request(reqwest::Method::POST, "/v1/fine_tuning/jobs").json(&body).send().await.unwrap();
+    let submitted: Value = submitted.json().await.unwrap();
+    assert_eq!(submitted["owner"], json!(key(48).address()), "{submitted}");
+    let act = |action: &str| format!("/v1/fine_tuning/jobs/{}/{action}", submitted["id"]);
+    for action in ["pause", "resume", "stop", "cancel"] {
+        let anonymous = Client::new().post(url(&act(action))).send().await.unwrap();
+        assert_eq!(code(anonymous).await, (StatusCode::FORBIDDEN, "not_owner".to_owned()), "{action}");
+        let foreign = stranger.request(reqwest::Method::POST, &act(action)).send().await.unwrap();
+        assert_eq!(code(foreign).await, (StatusCode::FORBIDDEN, "not_owner".to_owned()), "{action}");
+    }
+    let publish = json!({"name": "stolen", "builder": key(49).address()});
+    let foreign = stranger.request(reqwest::Method::POST, &act("model")).json(&publish).send().await.unwrap();
+    assert_eq!(code(foreign).await, (StatusCode::FORBIDDEN, "not_owner".to_owned()));
+    let cancelled = owner.request(reqwest::Method::POST, &act("cancel")).send().await.unwrap();
+    assert_ne!(cancelled.status(), StatusCode::FORBIDDEN);
+}
