@@ -47,7 +47,10 @@ export function Histograms({ id, filter, setFilter }: Chosen & { id: number }) {
 const worthShowing = ({ bins, values }: Column) => bins.length > 0 || values.length > 0;
 
 function Histogram({ column, filter, setFilter }: Chosen & { column: Column }) {
-  const chosen = chosenValue(filter, column.name);
+  const asked = chosenValue(filter, column.name);
+  // Addresses are written with and without capitals.
+  const listed = column.values.find(({ value }) => value.toLowerCase() === asked?.toLowerCase());
+  const chosen = listed?.value ?? asked;
   const choose = (value: string | null) => setFilter(columnFilter(filter, column.name, value));
   const title = columnTitle(column.name);
   return (

@@ -72,15 +72,18 @@ function useListFilter(): ListFilter {
 function useTyped(current: string, put: (value: string) => void): [string, (value: string) => void] {
   const [typed, setTyped] = useState(current);
   const [known, setKnown] = useState(current);
-  const rested = useRested(typed);
+  const [own, setOwn] = useState(current);
+  const rested = cutSearch(useRested(typed).trim());
   if (known !== current) {
-    // Changed from elsewhere: a button, or the way back.
     setKnown(current);
-    setTyped(current);
+    // Changed from elsewhere, by the way back or a button; what was typed here may have gone on since.
+    if (current !== own) setTyped(current);
   }
   // biome-ignore lint/correctness/useExhaustiveDependencies: only what rested is put
   useEffect(() => {
-    if (rested !== current && rested === typed) put(rested);
+    if (rested === current) return;
+    setOwn(rested);
+    put(rested);
   }, [rested]);
   return [typed, setTyped];
 }
@@ -90,8 +93,8 @@ const ownerError = (owner: string) =>
 
 function FilterBar({ filter }: { filter: ListFilter }) {
   const { account } = useWallet();
-  const [search, setSearch] = useTyped(filter.search, (value) => filter.set("search", cutSearch(value)));
-  const [owner, setOwner] = useTyped(filter.owner, (value) => filter.set("owner", value.trim()));
+  const [search, setSearch] = useTyped(filter.search, (value) => filter.set("search", value));
+  const [owner, setOwner] = useTyped(filter.owner, (value) => filter.set("owner", value));
   const mine = account?.address ?? "";
   return (
     <search className="grid gap-3 px-4 pt-4 sm:grid-cols-2 sm:px-5 lg:grid-cols-[2fr_2fr_auto_1fr]">

@@ -48,7 +48,7 @@ export function Records() {
     <>
       <Histograms id={id} filter={filter} setFilter={setFilter} />
       <Card title="Records" padded={false}>
-        <Search key={filter.search ?? ""} filter={filter} setFilter={setFilter} />
+        <Search filter={filter} setFilter={setFilter} />
         <RecordTable id={id} filter={filter} clear={() => setFilter({})} />
       </Card>
     </>
@@ -61,7 +61,13 @@ interface FilterProps {
 }
 
 function Search({ filter, setFilter }: FilterProps) {
-  const [typed, setTyped] = useState(filter.search ?? "");
+  const asked = filter.search ?? "";
+  const [typed, setTyped] = useState(asked);
+  const [known, setKnown] = useState(asked);
+  if (known !== asked) {
+    setKnown(asked);
+    setTyped(asked);
+  }
   const submit = () => setFilter({ ...filter, search: cutSearch(typed.trim()) });
   return (
     <div className="grid gap-2 px-4 pt-2 sm:px-5">
@@ -180,7 +186,8 @@ function recordColumns(you: string | null): Column<DatanetRecord>[] {
           {recordParts(original.body)
             .slice(0, 2)
             .map((part, index) => (
-              <span key={`${index}${part.label}`} className={index === 0 ? undefined : "text-muted"}>
+              // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
+              <span key={index} className={index === 0 ? undefined : "text-muted"}>
                 <span className="sr-only">{part.label}: </span>
                 {excerpt(part.text, EXCERPT)}
               </span>

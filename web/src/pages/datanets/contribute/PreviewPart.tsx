@@ -112,6 +112,7 @@ function PreviewReport({ preview, format }: { preview: Preview; format: FileForm
 function Sample({ sample }: { sample: Preview["sample"] }) {
   if (sample.length === 0) return null;
   const one = (record: Preview["sample"][number], index: number) => (
+    // biome-ignore lint/suspicious/noArrayIndexKey: records of a file have no other name
     <li key={index} className="rounded-md border border-line px-3 py-2 text-sm">
       {recordParts(record).map(({ label, text }, part) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name

@@ -6,7 +6,7 @@ import { checkBatch, nextStep, stepState } from "./steps";
 
 const hex = (byte: string) => `0x${byte.repeat(32)}` as Hex;
 const contributor = "0x00000000000000000000000000000000000000a1";
-const registry = { chainId: 161201, contract: "0x4F50454E00000000000000000000000000000002" } as const;
+const registry = { chainId: 161201, contract: "0x4f50454e00000000000000000000000000000002" } as const;
 const named = { datanetId: 1n, contributor, batchRoot: hex("01"), recordCount: 2 } as const;
 const licenceHash = hex("03");
 

@@ -91,9 +91,8 @@ export function keepContribution(fresh: Omit<Contribution, "version" | "addedAt"
   const kept: Contribution = known
     ? { ...known, columns, uploaded, sent }
     : { ...fresh, version: VERSION, addedAt: Date.now() };
-  const finished = all().filter((one) => one.result !== null);
-  if (known === null && all().length >= KEPT_MAX)
-    finished.slice(-1).forEach((one) => dropContribution(one.upload));
+  const oldest = all().findLast((one) => one.result !== null);
+  if (known === null && oldest !== undefined && all().length >= KEPT_MAX) dropContribution(oldest.upload);
   write(kept);
   return kept;
 }
