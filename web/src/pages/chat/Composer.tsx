@@ -58,8 +58,10 @@ export function Composer({ model, settings, onSettings, busy, requestOf, onAsk }
         ask();
       }}
       onKeyDown={(event) => {
-        const inText = event.target instanceof HTMLTextAreaElement;
-        if (!inText || event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+        if (event.key !== "Enter" || event.shiftKey || event.nativeEvent.isComposing) return;
+        // In the settings' fields the key must not send a question.
+        if (event.target instanceof HTMLInputElement) event.preventDefault();
+        if (!(event.target instanceof HTMLTextAreaElement)) return;
         event.preventDefault();
         ask();
       }}

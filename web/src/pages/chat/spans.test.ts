@@ -80,6 +80,13 @@ describe("marking Markdown", () => {
     expect(shown(holder)).toBe("[0:let] a = 1\n");
   });
 
+  it("puts no button into a link", () => {
+    const source = "see [this](https://x.test) now";
+    const tree = element("p", text("see ", 0, 4), element("a", text("this", 5, 9)), text(" now", 26, 30));
+    markTree(tree, source, layOut(source.length, [span(0, 30)]));
+    expect(shown(tree)).toBe("[0:see ]this[0: now]");
+  });
+
   it("leaves text alone that escapes made different from its source", () => {
     const source = "a \\* b";
     const tree = element("p", text("a * b", 0, 6));

@@ -85,7 +85,8 @@ export function markTree(tree: HtmlNode, source: string, pieces: readonly Piece[
   const visit = (node: HtmlNode) => {
     node.children = node.children?.flatMap((child) => {
       if (child.type !== "text") {
-        visit(child);
+        // A link is pressed for itself; a passage in it is listed with the others, but is no button of its own.
+        if (child.tagName !== "a") visit(child);
         return [child];
       }
       return markText(child, textOffset(source, child, node), pieces);

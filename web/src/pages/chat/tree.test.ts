@@ -120,7 +120,7 @@ describe("cost", () => {
   });
 
   it("gives each contributor's part of the influence", () => {
-    const share = (contributor: string, weight: number) => ({ contributor, weight, records: [] });
+    const share = (contributor: `0x${string}`, weight: number) => ({ contributor, weight, records: [] });
     const parts = influenceParts([share("0xAA", 30_000), share("0xBB", 10_000)]);
     expect(parts.get("0xaa")).toBe(0.75);
     expect(influenceParts([share("0xAA", 0)]).get("0xaa")).toBe(0);

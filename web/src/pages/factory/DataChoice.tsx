@@ -101,10 +101,11 @@ function DatanetRow({
 }) {
   const { terms } = datanet;
   const none = datanet.snapshots === 0;
+  const floor = terms.revenue_floor_bps ?? 0;
   const limits = [
     terms.derivatives ? null : "its licence forbids models made from it",
     terms.commercial_use ? null : "its licence forbids paid use",
-    terms.revenue_floor_bps > 0 ? `at least ${formatPercent(terms.revenue_floor_bps / 10_000)} of each fee goes to data` : null,
+    floor > 0 ? `at least ${formatPercent(floor / 10_000)} of each fee goes to data` : null,
   ].filter((limit) => limit !== null);
   return (
     <div className="grid gap-2">

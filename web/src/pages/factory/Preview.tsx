@@ -63,7 +63,7 @@ export function MaskCard({ submission }: { submission: SubmitJob | null }) {
   return (
     <Card
       title="What it would learn"
-      intro="The first records as the model reads them, token by token. Underlined tokens are learnt; the others are only read."
+      intro="The first records as the model reads them. Underlined text is learnt; the rest is only read."
       actions={
         <Button size="sm" isDisabled={submission === null} aria-expanded={shown} onPress={() => show(!shown)}>
           {shown ? "Hide it" : "Show the first records"}
