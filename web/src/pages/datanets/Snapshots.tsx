@@ -7,7 +7,7 @@ import { useChain } from "../../chain/client";
 import { count, formatInteger } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { Card } from "../../ui/Page";
-import { Empty, ErrorState, Notice, QueryView } from "../../ui/states";
+import { ErrorState, Notice, QueryView } from "../../ui/states";
 import { type Column, DataTable } from "../../ui/Table";
 import { useToasts } from "../../ui/Toasts";
 import { Badge, Hash, Time } from "../../ui/values";
@@ -217,17 +217,13 @@ function SnapshotTable({ snapshots }: { snapshots: readonly Snapshot[] }) {
         )
       }
     >
-      {rows.length === 0 ? (
-        <Empty title="No snapshot was taken yet" />
-      ) : (
-        <DataTable
-          label="Snapshots"
-          columns={columns}
-          rows={rows}
-          rowKey={(row) => String(row.snapshot)}
-          sortable={false}
-        />
-      )}
+      <DataTable
+        label="Snapshots"
+        columns={columns}
+        rows={rows}
+        rowKey={(row) => String(row.snapshot)}
+        sortable={false}
+      />
     </Card>
   );
 }

@@ -7,11 +7,17 @@ describe("a record's parts", () => {
       { label: "prompt", text: "a" },
       { label: "response", text: "b" },
     ]);
-    expect(recordParts({ messages: [{ role: "user", content: "hi" }] })).toEqual([{ label: "user", text: "hi" }]);
+    expect(recordParts({ messages: [{ role: "user", content: "hi" }] })).toEqual([
+      { label: "user", text: "hi" },
+    ]);
   });
 
   it("survive what no record should be", () => {
-    expect(recordParts({ messages: [null, "x", { content: 3 }] }).map((part) => part.text)).toEqual(["null", "x", "3"]);
+    expect(recordParts({ messages: [null, "x", { content: 3 }] }).map((part) => part.text)).toEqual([
+      "null",
+      "x",
+      "3",
+    ]);
     expect(recordParts({ odd: { deep: 1 } })).toEqual([{ label: "odd", text: '{"deep":1}' }]);
   });
 

@@ -31,7 +31,13 @@ const datanet = (id: number, part: Partial<Datanet> = {}): Datanet => ({
 
 describe("filters in the address", () => {
   it("come back as they were written", () => {
-    const filter = { search: "a & b", contributor: address, status: "accepted", column: "turns", value: "1..3" };
+    const filter = {
+      search: "a & b",
+      contributor: address,
+      status: "accepted",
+      column: "turns",
+      value: "1..3",
+    };
     expect(readFilter(new URLSearchParams(writeFilter(filter).toString()))).toEqual(filter);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type TermsForm, expired, licenceLink, licencePoints, readForm } from "./licence";
+import { expired, licenceLink, licencePoints, readForm, type TermsForm } from "./licence";
 
 const NOW = 1_800_000_000;
 const form = (part: Partial<TermsForm> = {}): TermsForm => ({
@@ -31,11 +31,18 @@ describe("the form of a new Datanet", () => {
 
   it("lets a licence end with the chosen day", () => {
     const read = readForm(form({ expiry: "2030-12-31" }), NOW);
-    expect("terms" in read && new Date((read.terms.expiry ?? 0) * 1000).toISOString()).toBe("2030-12-31T23:59:59.000Z");
+    expect("terms" in read && new Date((read.terms.expiry ?? 0) * 1000).toISOString()).toBe(
+      "2030-12-31T23:59:59.000Z",
+    );
   });
 
   it("names every field that the registry would refuse", () => {
-    const wrong = form({ name: "é".repeat(33), floor: "90.01", expiry: "2020-01-01", uri: "javascript:alert(1)" });
+    const wrong = form({
+      name: "é".repeat(33),
+      floor: "90.01",
+      expiry: "2020-01-01",
+      uri: "javascript:alert(1)",
+    });
     expect(Object.keys(readForm(wrong, NOW)).sort()).toEqual(["expiry", "floor", "name", "uri"]);
     expect(readForm(form({ name: " " }), NOW)).toHaveProperty("name", "Give it a name.");
   });

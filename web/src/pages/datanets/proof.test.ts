@@ -1,4 +1,4 @@
-import { type Hex, concat, encodePacked, keccak256 } from "viem";
+import { concat, encodePacked, type Hex, keccak256 } from "viem";
 import { describe, expect, it } from "vitest";
 import { checkRecord, verdict } from "./proof";
 import type { RecordDetail } from "./queries";
@@ -25,7 +25,8 @@ const record = (part: Partial<RecordDetail> = {}): RecordDetail => ({
   ...part,
 });
 
-const held = (found: RecordDetail, chainRoot: Hex | null) => checkRecord(found, chainRoot).map((check) => check.holds);
+const held = (found: RecordDetail, chainRoot: Hex | null) =>
+  checkRecord(found, chainRoot).map((check) => check.holds);
 
 describe("a record's proof", () => {
   it("holds where leaf, path and chain agree", () => {
@@ -34,7 +35,11 @@ describe("a record's proof", () => {
   });
 
   it("fails for another contributor, another cluster, another root on chain", () => {
-    expect(held(record({ contributor: "0x00000000000000000000000000000000000000a2" }), root)).toEqual([false, false, true]);
+    expect(held(record({ contributor: "0x00000000000000000000000000000000000000a2" }), root)).toEqual([
+      false,
+      false,
+      true,
+    ]);
     expect(held(record({ cluster: 8 }), root)).toEqual([false, false, true]);
     expect(held(record(), other)).toEqual([true, true, false]);
     expect(verdict(checkRecord(record(), other)).tone).toBe("danger");

@@ -59,7 +59,10 @@ function Content({ datanet }: { datanet: DatanetDetail }) {
       ) : (
         <>
           <NoFunds address={account.address} />
-          <Card title="1. Choose files" intro="They are sent to this node. Nobody else sees them before you reveal them.">
+          <Card
+            title="Choose files"
+            intro="They are sent to this node. Nobody else sees them before you reveal them."
+          >
             <DropFiles datanet={datanet.id} contributor={account.address} />
             <TransferList datanet={datanet.id} />
           </Card>
@@ -88,7 +91,9 @@ function NoFunds({ address }: { address: Address }) {
     <Notice
       tone="warn"
       title="Your account has no OPEN"
-      action={<LinkButton to="/account">{faucetWei === null ? "Account" : "Get some from the faucet"}</LinkButton>}
+      action={
+        <LinkButton to="/account">{faucetWei === null ? "Account" : "Get some from the faucet"}</LinkButton>
+      }
     >
       You can prepare everything now; the two transactions at the end cost a small fee.
     </Notice>
@@ -107,8 +112,8 @@ function MyContributions({ datanet, address }: { datanet: DatanetDetail; address
       ))}
       {others > 0 && (
         <p className="text-sm text-muted">
-          {others === 1 ? "One more file was" : `${others} more files were`} added here with another account. Switch to
-          it to go on.
+          {others === 1 ? "One more file was" : `${others} more files were`} added here with another account.
+          Switch to it to go on.
         </p>
       )}
     </>

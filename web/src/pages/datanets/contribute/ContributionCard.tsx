@@ -15,9 +15,21 @@ import { type Contribution, dropContribution } from "./stored";
 import { dropTransfer, useTransfers } from "./transfers";
 
 /** One file's way: seen through, signed, accepted. */
-export function ContributionCard({ contribution, datanet }: { contribution: Contribution; datanet: DatanetDetail }) {
+export function ContributionCard({
+  contribution,
+  datanet,
+}: {
+  contribution: Contribution;
+  datanet: DatanetDetail;
+}) {
   const { fileName, bytes, uploaded, batch, result } = contribution;
-  const state = result ? "accepted" : batch ? "being contributed" : uploaded ? "to look through" : "not all there";
+  const state = result
+    ? "accepted"
+    : batch
+      ? "being contributed"
+      : uploaded
+        ? "to look through"
+        : "not all there";
   return (
     <Card
       title={<span className="break-all">{fileName}</span>}
@@ -79,7 +91,13 @@ function Forget({ contribution }: { contribution: Contribution }) {
   });
   return (
     <div className="grid justify-items-end gap-2">
-      <Button size="sm" tone="ghost" isPending={forget.isPending} pendingLabel="Removing …" onPress={() => forget.mutate()}>
+      <Button
+        size="sm"
+        tone="ghost"
+        isPending={forget.isPending}
+        pendingLabel="Removing …"
+        onPress={() => forget.mutate()}
+      >
         {result ? "Hide" : "Remove"}
       </Button>
       {forget.error && <ErrorState error={forget.error} />}

@@ -11,10 +11,16 @@ const KINDS = (Object.keys(MAPPINGS) as MappingKind[]).map((value) => ({
   label: MAPPINGS[value].label,
   description: MAPPINGS[value].description,
 }));
-const AUTOMATIC = { value: AUTO as Choice, label: "By the columns' names", description: "prompt, response, text, messages …" };
+const AUTOMATIC = {
+  value: AUTO as Choice,
+  label: "By the columns' names",
+  description: "prompt, response, text, messages …",
+};
 
 const columnsIn = (mapping: Mapping | null): Record<string, string> =>
-  mapping === null ? {} : Object.fromEntries(Object.entries(mapping).map(([role, column]) => [role, String(column)]));
+  mapping === null
+    ? {}
+    : Object.fromEntries(Object.entries(mapping).map(([role, column]) => [role, String(column)]));
 
 export interface MappingFormProps {
   /** Columns of the file; empty where they could not be read. */
@@ -62,7 +68,9 @@ export function MappingForm({ columns, used, mapping, onChange }: MappingFormPro
         ))}
       </div>
       {incomplete ? (
-        <p className="text-sm text-warn">Choose a different column for each part; until then the last choice holds.</p>
+        <p className="text-sm text-warn">
+          Choose a different column for each part; until then the last choice holds.
+        </p>
       ) : (
         used !== null && (
           <p className="text-sm text-muted">
@@ -79,11 +87,23 @@ export function MappingForm({ columns, used, mapping, onChange }: MappingFormPro
 }
 
 /** One of the file's columns; typed where they are not known. */
-function ColumnField(props: { role: string; columns: readonly string[]; value: string; onChange: (column: string) => void }) {
+function ColumnField(props: {
+  role: string;
+  columns: readonly string[];
+  value: string;
+  onChange: (column: string) => void;
+}) {
   const { role, columns, value, onChange } = props;
   const label = `Column of the ${role}`;
   if (columns.length === 0) {
-    return <TextField label={label} value={value} onChange={onChange} description="Its name, exactly as in the file." />;
+    return (
+      <TextField
+        label={label}
+        value={value}
+        onChange={onChange}
+        description="Its name, exactly as in the file."
+      />
+    );
   }
   const names = value !== "" && !columns.includes(value) ? [value, ...columns] : columns;
   return (

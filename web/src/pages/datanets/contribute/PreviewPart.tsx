@@ -5,8 +5,8 @@ import { keys } from "../../../api/keys";
 import { count, formatInteger, formatPercent } from "../../../lib/format";
 import { Button } from "../../../ui/Button";
 import { Select } from "../../../ui/fields";
-import { type Column, DataTable } from "../../../ui/Table";
 import { ErrorState, Loading, Notice } from "../../../ui/states";
+import { type Column, DataTable } from "../../../ui/Table";
 import { Stat, StatRow } from "../../../ui/values";
 import { excerpt, recordParts } from "../bodies";
 import type { DatanetDetail, FileFormat, Preview } from "../queries";
@@ -19,7 +19,10 @@ const FRESH_MS = 30_000;
 /** Records shown before "more" is pressed, and characters of each. */
 const SAMPLE_SHOWN = 5;
 const SAMPLE_CHARACTERS = 400;
-const FORMAT_CHOICES = (Object.keys(FORMATS) as FileFormat[]).map((value) => ({ value, label: FORMATS[value].label }));
+const FORMAT_CHOICES = (Object.keys(FORMATS) as FileFormat[]).map((value) => ({
+  value,
+  label: FORMATS[value].label,
+}));
 
 const previewQuery = ({ upload, datanet, format, mapping }: Contribution) =>
   queryOptions({
@@ -40,7 +43,13 @@ const previewQuery = ({ upload, datanet, format, mapping }: Contribution) =>
   });
 
 /** What would become of the file, before anything is signed. */
-export function PreviewPart({ contribution, datanet }: { contribution: Contribution; datanet: DatanetDetail }) {
+export function PreviewPart({
+  contribution,
+  datanet,
+}: {
+  contribution: Contribution;
+  datanet: DatanetDetail;
+}) {
   const { upload, format } = contribution;
   const query = useQuery(previewQuery(contribution));
   const preview = query.data;
@@ -69,7 +78,12 @@ export function PreviewPart({ contribution, datanet }: { contribution: Contribut
         {preview && !query.isError && <PreviewReport preview={preview} format={format} />}
       </div>
       {preview && !query.isError && (
-        <Begin contribution={contribution} datanet={datanet} preview={preview} stale={query.isPlaceholderData} />
+        <Begin
+          contribution={contribution}
+          datanet={datanet}
+          preview={preview}
+          stale={query.isPlaceholderData}
+        />
       )}
     </div>
   );
@@ -79,11 +93,15 @@ function Unusable({ error, retry }: { error: Error; retry: () => void }) {
   const unusable = error instanceof ApiError && error.code === "unusable_file";
   return (
     <div className="grid gap-2">
-      <ErrorState error={error} retry={retry} what={unusable ? "The file cannot be used like this" : "Preview"} />
+      <ErrorState
+        error={error}
+        retry={retry}
+        what={unusable ? "The file cannot be used like this" : "Preview"}
+      />
       {unusable && (
         <p className="text-sm text-muted">
-          Choose above which columns to use, or another format. If the file itself is wrong, correct it and drop it
-          again.
+          Choose above which columns to use, or another format. If the file itself is wrong, correct it and
+          drop it again.
         </p>
       )}
     </div>
@@ -112,7 +130,6 @@ function PreviewReport({ preview, format }: { preview: Preview; format: FileForm
 function Sample({ sample }: { sample: Preview["sample"] }) {
   if (sample.length === 0) return null;
   const one = (record: Preview["sample"][number], index: number) => (
-    // biome-ignore lint/suspicious/noArrayIndexKey: records of a file have no other name
     <li key={index} className="rounded-md border border-line px-3 py-2 text-sm">
       {recordParts(record).map(({ label, text }, part) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other name
@@ -143,7 +160,11 @@ type Rejection = Preview["report"]["rejections"][number];
 
 const REJECTION_COLUMNS: Column<Rejection>[] = [
   { id: "row", header: "Row", meta: { numeric: true }, cell: ({ row }) => formatInteger(row.original.row) },
-  { id: "column", header: "Column", cell: ({ row }) => <span className="break-all">{row.original.column ?? "—"}</span> },
+  {
+    id: "column",
+    header: "Column",
+    cell: ({ row }) => <span className="break-all">{row.original.column ?? "—"}</span>,
+  },
   { id: "reason", header: "What is wrong", cell: ({ row }) => row.original.reason },
 ];
 
@@ -153,7 +174,9 @@ export function Rejections({ report }: { report: Preview["report"] }) {
   return (
     <section aria-label="Rows that cannot be used">
       <h3 className="text-sm font-medium">Rows that cannot be used</h3>
-      <p className="mb-1 text-sm text-muted">They are left out. To have them in, correct the file and drop it again.</p>
+      <p className="mb-1 text-sm text-muted">
+        They are left out. To have them in, correct the file and drop it again.
+      </p>
       <div className="-mx-4 sm:-mx-5">
         <DataTable
           label="Rows that cannot be used"
@@ -177,7 +200,9 @@ const COPY_COLUMNS: Column<Copy>[] = [
     id: "of",
     header: "Says the same as",
     cell: ({ row: { original } }) =>
-      original.of_row === null ? "a record that is here already" : `row ${formatInteger(original.of_row ?? 0)} of this file`,
+      original.of_row === null
+        ? "a record that is here already"
+        : `row ${formatInteger(original.of_row ?? 0)} of this file`,
   },
   {
     id: "alike",

@@ -1,8 +1,8 @@
 import { Link } from "react-router";
 import { count, formatInteger, formatPercent } from "../../../lib/format";
 import { LinkButton } from "../../../ui/Button";
-import { type Column, DataTable } from "../../../ui/Table";
 import { Notice } from "../../../ui/states";
+import { type Column, DataTable } from "../../../ui/Table";
 import { AccountName, Stat, StatRow } from "../../../ui/values";
 import { links } from "../links";
 import type { AcceptReport } from "../queries";
@@ -65,7 +65,8 @@ function Copies({ datanet, duplicates, you }: { datanet: number; duplicates: rea
       header: "Says the same as",
       cell: ({ row: { original } }) => (
         <span className="flex flex-wrap items-center gap-x-2">
-          {record(original.of, "this record")} by <AccountName value={original.of_contributor} you={you} copy={false} />
+          {record(original.of, "this record")} by{" "}
+          <AccountName value={original.of_contributor} you={you} copy={false} />
         </span>
       ),
     },
@@ -79,7 +80,9 @@ function Copies({ datanet, duplicates, you }: { datanet: number; duplicates: rea
   return (
     <section aria-label="Refused as copies">
       <h3 className="text-sm font-medium">Refused as copies</h3>
-      <p className="mb-1 text-sm text-muted">An earlier record says the same, so these do not train and do not earn.</p>
+      <p className="mb-1 text-sm text-muted">
+        An earlier record says the same, so these do not train and do not earn.
+      </p>
       <div className="-mx-4 sm:-mx-5">
         <DataTable
           label="Refused as copies"

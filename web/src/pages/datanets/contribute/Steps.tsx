@@ -16,7 +16,15 @@ import { Declined } from "../../../wallet/approval";
 import { useSend, useSignTypedData } from "../../../wallet/send";
 import { licencePoints } from "../licence";
 import type { DatanetDetail, PreparedBatch } from "../queries";
-import { STEPS, STEP_TEXTS, type Step, type OnChainCommitment, checkBatch, nextStep, stepState } from "./steps";
+import {
+  checkBatch,
+  nextStep,
+  type OnChainCommitment,
+  STEP_TEXTS,
+  STEPS,
+  type Step,
+  stepState,
+} from "./steps";
 import { type Contribution, changeContribution, contribution as kept } from "./stored";
 
 const commitmentQuery = ({ client, chain, contracts }: ChainInfo, commitment: Hex) =>
@@ -57,7 +65,8 @@ function StepList({ contribution, datanet, batch }: StepsProps & { batch: Prepar
   return (
     <div className="grid gap-4">
       <p className="text-sm">
-        {count(batch.record_count, "record")} under one fingerprint: <Hash value={batch.batch_root} what="batch root" />
+        {count(batch.record_count, "record")} under one fingerprint:{" "}
+        <Hash value={batch.batch_root} what="batch root" />
       </p>
       <ol aria-label="Steps" className="grid gap-2.5">
         {STEPS.map((step, index) => (
@@ -70,9 +79,17 @@ function StepList({ contribution, datanet, batch }: StepsProps & { batch: Prepar
           />
         ))}
       </ol>
-      {onChain.error && <ErrorState error={onChain.error} retry={() => void onChain.refetch()} what="The chain" />}
-      {declined && <Notice tone="warn">You declined, so this step was not done. Nothing is lost: go on when you like.</Notice>}
-      {run.error && !declined && <ErrorState error={run.error} what={next === "done" ? "Failed" : STEP_TEXTS[next].title} />}
+      {onChain.error && (
+        <ErrorState error={onChain.error} retry={() => void onChain.refetch()} what="The chain" />
+      )}
+      {declined && (
+        <Notice tone="warn">
+          You declined, so this step was not done. Nothing is lost: go on when you like.
+        </Notice>
+      )}
+      {run.error && !declined && (
+        <ErrorState error={run.error} what={next === "done" ? "Failed" : STEP_TEXTS[next].title} />
+      )}
       <div className="flex flex-wrap items-center gap-3">
         <Button
           tone="primary"
@@ -84,8 +101,8 @@ function StepList({ contribution, datanet, batch }: StepsProps & { batch: Prepar
           {run.error ? "Try again" : begun ? "Go on" : "Contribute"}
         </Button>
         <p className="text-sm text-muted">
-          {begun ? "Goes on where it stopped." : "Asks you three times: two transactions and a signature."} You may
-          close this page meanwhile.
+          {begun ? "Goes on where it stopped." : "Asks you three times: two transactions and a signature."}{" "}
+          You may close this page meanwhile.
         </p>
       </div>
     </div>
@@ -110,8 +127,7 @@ function StepRow(props: { number: number; step: Step; state: "done" | "now" | "t
       </span>
       <div className={cx("min-w-0", state === "todo" && "text-muted")}>
         <p className="font-medium">
-          {title}{" "}
-          {state === "done" && <Badge tone="accent">done</Badge>}
+          {title} {state === "done" && <Badge tone="accent">done</Badge>}
           {busy && <Badge>under way</Badge>}
         </p>
         <p className="text-muted">{explained}</p>
@@ -155,7 +171,10 @@ function useRun(upload: Hex, datanet: DatanetDetail, setUnderWay: (step: Step | 
     }
     setUnderWay("accept");
     const accepted = await body(
-      api.POST("/v1/batches/{id}/revealed", { params: { path: { id: batch.commitment } }, body: { consent } }),
+      api.POST("/v1/batches/{id}/revealed", {
+        params: { path: { id: batch.commitment } },
+        body: { consent },
+      }),
     );
     changeContribution(upload, { result: accepted.report });
   };
@@ -201,28 +220,31 @@ function useConsent(datanet: DatanetDetail) {
       contributor: batch.contributor,
     };
     const { message: consent, ...frame } = consentMessage(message, registry);
-    return sign({ ...frame, message: { ...consent } }, {
-      title: "Agree to the licence",
-      what: `You agree that these ${count(batch.record_count, "record")} may be used under the licence of “${datanet.name}”, and say that they are yours to give. The signature goes on chain with the next step.`,
-      cost: "Nothing",
-      where: "off chain",
-      fields: [
-        ["Datanet", `${datanet.id}: ${datanet.name}`],
-        ["Records", formatInteger(batch.record_count)],
-        [
-          "Licence",
-          <ul key="licence" className="list-disc pl-4">
-            {licencePoints(datanet.terms).map(({ text }) => (
-              <li key={text}>{text}</li>
-            ))}
-          </ul>,
+    return sign(
+      { ...frame, message: { ...consent } },
+      {
+        title: "Agree to the licence",
+        what: `You agree that these ${count(batch.record_count, "record")} may be used under the licence of “${datanet.name}”, and say that they are yours to give. The signature goes on chain with the next step.`,
+        cost: "Nothing",
+        where: "off chain",
+        fields: [
+          ["Datanet", `${datanet.id}: ${datanet.name}`],
+          ["Records", formatInteger(batch.record_count)],
+          [
+            "Licence",
+            <ul key="licence" className="list-disc pl-4">
+              {licencePoints(datanet.terms).map(({ text }) => (
+                <li key={text}>{text}</li>
+              ))}
+            </ul>,
+          ],
+          ["Licence hash", <Hash key="hash" value={batch.licence_hash} what="licence hash" />],
+          ["Batch root", <Hash key="root" value={batch.batch_root} what="batch root" />],
+          ["Contributor", <Hash key="by" value={batch.contributor} what="address" />],
         ],
-        ["Licence hash", <Hash key="hash" value={batch.licence_hash} what="licence hash" />],
-        ["Batch root", <Hash key="root" value={batch.batch_root} what="batch root" />],
-        ["Contributor", <Hash key="by" value={batch.contributor} what="address" />],
-      ],
-      confirm: "Agree and sign",
-    });
+        confirm: "Agree and sign",
+      },
+    );
   };
 }
 
@@ -236,7 +258,14 @@ function useReveal() {
       address: contracts.datanetRegistry,
       abi: datanetRegistryAbi,
       functionName: "reveal",
-      args: [BigInt(batch.datanet), batch.contributor, batch.batch_root, batch.record_count, batch.salt, consent],
+      args: [
+        BigInt(batch.datanet),
+        batch.contributor,
+        batch.batch_root,
+        batch.record_count,
+        batch.salt,
+        consent,
+      ],
       fields: [
         ["Datanet", String(batch.datanet)],
         ["Records", formatInteger(batch.record_count)],

@@ -3,7 +3,7 @@ import { Button } from "../../../ui/Button";
 import { ErrorState } from "../../../ui/states";
 import { Progress } from "../../../ui/values";
 import { refusalOf } from "./files";
-import { type Transfer, dropTransfer, retryTransfer, useTransfers } from "./transfers";
+import { dropTransfer, retryTransfer, type Transfer, useTransfers } from "./transfers";
 
 /** Files that are on their way, and those that failed. */
 export function TransferList({ datanet }: { datanet: number }) {

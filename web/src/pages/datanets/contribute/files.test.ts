@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { FILE_BYTES_MAX, columnsOf, cutName, formatOf, mappingKind, mappingOf, refusalOf } from "./files";
+import { columnsOf, cutName, FILE_BYTES_MAX, formatOf, mappingKind, mappingOf, refusalOf } from "./files";
 
 describe("a chosen file", () => {
   it("has the format that its ending means", () => {
@@ -38,7 +38,10 @@ describe("columns", () => {
   });
 
   it("of JSON Lines are the first object's keys", () => {
-    expect(columnsOf("jsonl", '\n{"prompt":"a","response":"b"}\n{"other":1}')).toEqual(["prompt", "response"]);
+    expect(columnsOf("jsonl", '\n{"prompt":"a","response":"b"}\n{"other":1}')).toEqual([
+      "prompt",
+      "response",
+    ]);
     expect(columnsOf("jsonl", "[1,2]\n")).toEqual([]);
     expect(columnsOf("jsonl", "not json")).toEqual([]);
   });
@@ -50,7 +53,10 @@ describe("columns", () => {
 
 describe("a mapping", () => {
   it("needs every column, each another", () => {
-    expect(mappingOf("prompt", { prompt: "q", response: "a", text: "unused" })).toEqual({ prompt: "q", response: "a" });
+    expect(mappingOf("prompt", { prompt: "q", response: "a", text: "unused" })).toEqual({
+      prompt: "q",
+      response: "a",
+    });
     expect(mappingOf("prompt", { prompt: "q" })).toBeNull();
     expect(mappingOf("prompt", { prompt: "q", response: "q" })).toBeNull();
   });

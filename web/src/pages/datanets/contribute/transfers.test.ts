@@ -37,7 +37,10 @@ async function load(failures: Response[]) {
 }
 
 const refusal = (status: number, code: string) =>
-  Response.json({ error: { message: "no", type: "t", code, param: null } }, { status, headers: { "retry-after": "0" } });
+  Response.json(
+    { error: { message: "no", type: "t", code, param: null } },
+    { status, headers: { "retry-after": "0" } },
+  );
 
 describe("sending a file", () => {
   beforeEach(() => vi.resetModules());
