@@ -2,9 +2,24 @@
 import type { RouteObject } from "react-router";
 import { Broken } from "./layout/Broken";
 import { Layout } from "./layout/Layout";
+import { routes as chat } from "./pages/chat";
+import { routes as datanets } from "./pages/datanets";
+import { routes as earnings } from "./pages/earnings";
+import { routes as explorer } from "./pages/explorer";
+import { routes as factory } from "./pages/factory";
+import { routes as models } from "./pages/models";
+import { routes as operator } from "./pages/operator";
 
 /** The header's links, in order. */
-export const NAVIGATION: readonly { to: string; label: string }[] = [];
+export const NAVIGATION: readonly { to: string; label: string }[] = [
+  { to: "/datanets", label: "Datanets" },
+  { to: "/factory", label: "ModelFactory" },
+  { to: "/models", label: "Models" },
+  { to: "/chat", label: "OpenChat" },
+  { to: "/earnings", label: "Earnings" },
+  { to: "/explorer", label: "Explorer" },
+  { to: "/operator", label: "Operator" },
+];
 
 export const routes: RouteObject[] = [
   {
@@ -20,6 +35,13 @@ export const routes: RouteObject[] = [
             path: "account",
             lazy: async () => ({ Component: (await import("./pages/account/Account")).Account }),
           },
+          ...datanets,
+          ...factory,
+          ...models,
+          ...chat,
+          ...earnings,
+          ...explorer,
+          ...operator,
           { path: "*", lazy: async () => ({ Component: (await import("./pages/NotFound")).NotFound }) },
         ],
       },
