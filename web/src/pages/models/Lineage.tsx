@@ -3,7 +3,7 @@ import { useId } from "react";
 import { Link } from "react-router";
 import { shortHex } from "../../lib/format";
 import { Card } from "../../ui/Page";
-import { shorten, type LineageNode, layOut, NODE } from "./layout";
+import { type LineageNode, layOut, NODE, shorten } from "./layout";
 import { links } from "./links";
 import type { Manifest } from "./manifest";
 import { datanetNameQuery, type ModelDetail, type ModelLink } from "./queries";
@@ -45,7 +45,7 @@ export function Lineage({ model, manifest, base }: { model: ModelDetail; manifes
     >
       <Drawing nodes={nodes} name={model.name} />
       <details className="mt-3 text-sm">
-        <summary className="w-shorten text-muted hover:text-ink">The same as a list</summary>
+        <summary className="w-fit text-muted hover:text-ink">The same as a list</summary>
         <ul className="mt-2 grid gap-1">
           {nodes.map((node) => (
             <li key={node.id}>

@@ -4,7 +4,7 @@ import { modelsQuery, statusQuery } from "../../api/queries";
 import { formatInteger, formatPercent } from "../../lib/format";
 import { LinkButton } from "../../ui/Button";
 import { Card, Columns, Page } from "../../ui/Page";
-import { Empty, Notice, QueryView } from "../../ui/states";
+import { Empty, Loading, Notice, QueryView } from "../../ui/states";
 import { AccountName, Badge, CopyButton, Facts, Hash, Stat, StatRow, Time, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
 import { Lineage } from "./Lineage";
@@ -20,11 +20,17 @@ export function ModelPage() {
   const { name = "" } = useParams();
   const models = useQuery(modelsQuery);
   const listed = models.data?.find((model) => model.id === name);
-  return listed !== undefined && listed.parent === null ? (
-    <BaseModel name={name} hash={listed.openledger.base_model} />
-  ) : (
-    <Published name={name} />
-  );
+  if (models.isPending && !models.error) {
+    return (
+      <Page title={name} back={BACK}>
+        <Loading label="Reading the models …" />
+      </Page>
+    );
+  }
+  if (listed !== undefined && listed.parent === null) {
+    return <BaseModel name={name} hash={listed.openledger.base_model} />;
+  }
+  return <Published key={name} name={name} />;
 }
 
 function BaseModel({ name, hash }: { name: string; hash: string | undefined }) {

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { shorten, type LineageNode, layOut, NODE } from "./layout";
+import { type LineageNode, layOut, NODE, shorten } from "./layout";
 import { accuracy, comparison, readManifest } from "./manifest";
 import { cost, percent, perThousand, splitParts } from "./price";
 
