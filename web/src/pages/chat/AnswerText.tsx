@@ -27,9 +27,17 @@ export interface AnswerTextProps {
 const NO_PIECES: readonly Piece[] = [];
 
 /** An answer as Markdown: code can be copied, quoted passages are buttons. */
-export const AnswerText = memo(function AnswerText({ text, pieces = NO_PIECES, influence, onSpans }: AnswerTextProps) {
+export const AnswerText = memo(function AnswerText({
+  text,
+  pieces = NO_PIECES,
+  influence,
+  onSpans,
+}: AnswerTextProps) {
   const components = useMemo(() => componentsWith(influence ?? [], onSpans), [influence, onSpans]);
-  const mark = useMemo(() => () => (tree: unknown) => markTree(tree as HtmlNode, text, pieces), [text, pieces]);
+  const mark = useMemo(
+    () => () => (tree: unknown) => markTree(tree as HtmlNode, text, pieces),
+    [text, pieces],
+  );
   return (
     <div className="prose min-w-0">
       <ReactMarkdown remarkPlugins={[remarkGfm]} rehypePlugins={[mark]} components={components}>
@@ -39,11 +47,16 @@ export const AnswerText = memo(function AnswerText({ text, pieces = NO_PIECES, i
   );
 });
 
-function componentsWith(influence: readonly number[], onSpans?: (spans: readonly number[]) => void): Components {
+function componentsWith(
+  influence: readonly number[],
+  onSpans?: (spans: readonly number[]) => void,
+): Components {
   return {
     // Images would be requests to hosts that the text names; they become links.
     a: ({ href, children }) => <OutsideLink href={href}>{children}</OutsideLink>,
-    img: ({ src, alt }) => <OutsideLink href={typeof src === "string" ? src : undefined}>{alt || "image"}</OutsideLink>,
+    img: ({ src, alt }) => (
+      <OutsideLink href={typeof src === "string" ? src : undefined}>{alt || "image"}</OutsideLink>
+    ),
     table: ({ children }) => (
       <div className="overflow-x-auto">
         <table>{children}</table>
@@ -51,7 +64,6 @@ function componentsWith(influence: readonly number[], onSpans?: (spans: readonly
     ),
     pre: ({ node, children }) => (
       <div className="relative mt-3">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
         <pre tabIndex={0} className="pr-10">
           {children}
         </pre>
@@ -62,7 +74,10 @@ function componentsWith(influence: readonly number[], onSpans?: (spans: readonly
     ),
     mark: ({ node, children }) => {
       const named = (node as HtmlNode | undefined)?.properties?.["data-spans"];
-      const spans = String(named ?? "").split(" ").filter(Boolean).map(Number);
+      const spans = String(named ?? "")
+        .split(" ")
+        .filter(Boolean)
+        .map(Number);
       const part = Math.max(0, ...spans.map((span) => influence[span] ?? 0));
       return (
         <PassageButton part={part} onPress={() => onSpans?.(spans)}>
@@ -82,10 +97,18 @@ function OutsideLink({ href, children }: { href?: string; children: ReactNode })
 }
 
 /** A passage that stands word for word in the training data. It breaks over lines, which a `button` cannot. */
-function PassageButton({ part, onPress, children }: { part: number; onPress: () => void; children: ReactNode }) {
+function PassageButton({
+  part,
+  onPress,
+  children,
+}: {
+  part: number;
+  onPress: () => void;
+  children: ReactNode;
+}) {
   return (
-    // biome-ignore lint/a11y/useSemanticElements: see above
     <mark
+      // biome-ignore lint/a11y/noNoninteractiveElementToInteractiveRole: see above
       role="button"
       tabIndex={0}
       aria-haspopup="dialog"

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useState } from "react";
 import { useNavigate, useParams, useSearchParams } from "react-router";
-import { modelsQuery, type Model } from "../../api/queries";
+import { type Model, modelsQuery } from "../../api/queries";
 import { formatOpen } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { cx } from "../../ui/classes";
@@ -14,7 +14,16 @@ import { Composer } from "./Composer";
 import { conversationSpent, spent } from "./cost";
 import { Answer, Question } from "./Message";
 import { type ConversationStore, useConversations } from "./store";
-import { add, branch, dropFailed, type ChatMessage, type Conversation, emptyConversation, shownPath, switchBranch } from "./tree";
+import {
+  add,
+  branch,
+  type ChatMessage,
+  type Conversation,
+  dropFailed,
+  emptyConversation,
+  shownPath,
+  switchBranch,
+} from "./tree";
 import { type Answers, type AskSettings, requestFor, useAnswers } from "./useAnswers";
 
 const SETTINGS: AskSettings = { maxTokens: 256, temperature: 0, attribution: true };
@@ -52,9 +61,7 @@ function Conversations({ models }: { models: readonly Model[] }) {
     list(false);
     navigate(target === null ? "/chat" : `/chat?c=${encodeURIComponent(target)}`);
   };
-  const others = (
-    <ConversationList store={store} selected={conversation?.id ?? null} onOpen={open} />
-  );
+  const others = <ConversationList store={store} selected={conversation?.id ?? null} onOpen={open} />;
   return (
     <div className="grid gap-5 lg:grid-cols-[15rem_minmax(0,1fr)]">
       <div className="max-lg:hidden">{others}</div>
@@ -113,12 +120,17 @@ function ConversationList({
       <Button size="sm" onPress={() => onOpen(null)}>
         New conversation
       </Button>
-      {store.conversations.length === 0 && <p className="px-2 text-muted">None yet. Ask something to begin one.</p>}
+      {store.conversations.length === 0 && (
+        <p className="px-2 text-muted">None yet. Ask something to begin one.</p>
+      )}
       <ul className="grid gap-0.5 lg:max-h-[70dvh] lg:overflow-y-auto">
         {store.conversations.map((conversation) => (
           <li
             key={conversation.id}
-            className={cx("flex items-center rounded-md", conversation.id === selected ? "bg-accent-soft" : "hover:bg-sunken")}
+            className={cx(
+              "flex items-center rounded-md",
+              conversation.id === selected ? "bg-accent-soft" : "hover:bg-sunken",
+            )}
           >
             <button
               type="button"
@@ -214,7 +226,11 @@ function Thread(props: ThreadProps) {
         />
         {conversation && <Total conversation={conversation} path={path} />}
       </div>
-      {missing && <Notice tone="warn">That conversation is not kept in this browser. You can begin a new one here.</Notice>}
+      {missing && (
+        <Notice tone="warn">
+          That conversation is not kept in this browser. You can begin a new one here.
+        </Notice>
+      )}
       {name !== null && model === undefined && (
         <Notice tone="warn" title={`${name} is not served by this node`}>
           Choose another model to go on.
@@ -264,15 +280,13 @@ function Begin({ models, model }: { models: readonly Model[]; model: Model | und
           </LinkButton>
         }
       >
-        You can talk to the base model below for free. An answer shows its sources only once a model was trained on a
-        Datanet and published.
+        You can talk to the base model below for free. An answer shows its sources only once a model was
+        trained on a Datanet and published.
       </Empty>
     );
   }
   return (
-    <Empty
-      title={model ? `Ask ${model.id} something` : "Choose a model"}
-    >
+    <Empty title={model ? `Ask ${model.id} something` : "Choose a model"}>
       {isPaid(model)
         ? "The answer is paid from your payment channel. Nothing is signed before you saw what it costs at most."
         : "The base model is free; published models show their sources and pay their contributors."}
@@ -311,7 +325,12 @@ function Messages({
         return (
           <li key={message.id} id={`message-${message.id}`} className="min-w-0">
             {message.answer === undefined ? (
-              <Question {...branches} message={message} canEdit={canAsk} onEdit={(text) => onEdit(message, text)} />
+              <Question
+                {...branches}
+                message={message}
+                canEdit={canAsk}
+                onEdit={(text) => onEdit(message, text)}
+              />
             ) : (
               <Answer
                 {...branches}

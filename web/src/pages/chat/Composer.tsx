@@ -1,13 +1,13 @@
 /** Where a question is written, and what its answer will cost at most. */
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { describeError } from "../../api/error";
 import { useChain } from "../../chain/client";
 import { useChannel } from "../../channel/use-channel";
 import { count } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { Checkbox, TextField } from "../../ui/fields";
 import { Wei } from "../../ui/values";
-import { describeError } from "../../api/error";
 import { useWallet } from "../../wallet/wallet";
 import { ceilingQuery } from "./queries";
 import type { AskSettings } from "./useAnswers";
@@ -124,7 +124,8 @@ function Price({
   if (price.data === null) return <>This answer is free.</>;
   return (
     <>
-      At most <Wei value={price.data} /> for up to {count(settings.maxTokens, "token")}; less if the answer is shorter.
+      At most <Wei value={price.data} /> for up to {count(settings.maxTokens, "token")}; less if the answer is
+      shorter.
       {left}
     </>
   );
@@ -153,7 +154,8 @@ function Settings({
         onChange={(value) => {
           setTokens(value);
           const whole = Number(value);
-          if (/^\d{1,4}$/.test(value) && whole >= 1 && whole <= TOKENS_MAX) onSettings({ ...settings, maxTokens: whole });
+          if (/^\d{1,4}$/.test(value) && whole >= 1 && whole <= TOKENS_MAX)
+            onSettings({ ...settings, maxTokens: whole });
         }}
         error={tokensOk ? null : `1 to ${TOKENS_MAX}`}
         description="A token is about four characters. The price ceiling grows with it."
@@ -164,7 +166,8 @@ function Settings({
         value={heat}
         onChange={(value) => {
           setHeat(value);
-          if (/^\d(\.\d{1,3})?$/.test(value) && Number(value) <= 2) onSettings({ ...settings, temperature: Number(value) });
+          if (/^\d(\.\d{1,3})?$/.test(value) && Number(value) <= 2)
+            onSettings({ ...settings, temperature: Number(value) });
         }}
         error={heatOk ? null : "0 to 2"}
         description="0 gives everyone the same answer; higher values vary it."

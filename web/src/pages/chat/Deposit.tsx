@@ -48,11 +48,13 @@ export function DepositCard({
       }}
     >
       <div>
-        <p className="font-medium">{open ? "Your payment channel is short" : "Open a payment channel first"}</p>
+        <p className="font-medium">
+          {open ? "Your payment channel is short" : "Open a payment channel first"}
+        </p>
         <p className="mt-0.5">
-          This question can cost up to <Wei value={ceiling} />; <Wei value={missing} /> of that are not covered. You deposit
-          once, in one transaction; each answer then takes only its price. What you do not spend stays yours and can be
-          asked back on your account page.
+          This question can cost up to <Wei value={ceiling} />; <Wei value={missing} /> of that are not
+          covered. You deposit once, in one transaction; each answer then takes only its price. What you do
+          not spend stays yours and can be asked back on your account page.
         </p>
       </div>
       <div className="flex flex-wrap items-start gap-2">
@@ -64,7 +66,9 @@ export function DepositCard({
           value={text}
           onChange={setTyped}
           error={problem}
-          description={problem === null ? `enough for at least ${count(answers, "answer")} like this` : undefined}
+          description={
+            problem === null ? `enough for at least ${count(answers, "answer")} like this` : undefined
+          }
         />
         <Button
           type="submit"

@@ -25,7 +25,13 @@ function Branches({ siblings, at, onSwitch, what }: MessageActions & { what: str
   if (siblings < 2) return null;
   return (
     <span className="inline-flex items-center gap-0.5 text-xs text-muted">
-      <Button tone="ghost" size="sm" aria-label={`Earlier ${what}`} isDisabled={at === 0} onPress={() => onSwitch(-1)}>
+      <Button
+        tone="ghost"
+        size="sm"
+        aria-label={`Earlier ${what}`}
+        isDisabled={at === 0}
+        onPress={() => onSwitch(-1)}
+      >
         ‹
       </Button>
       <span className="num" aria-live="polite">
@@ -107,7 +113,16 @@ export interface AnswerProps extends MessageActions {
   onStop: () => void;
 }
 
-export function Answer({ message, facts, question, step, canAsk, onAgain, onStop, ...branches }: AnswerProps) {
+export function Answer({
+  message,
+  facts,
+  question,
+  step,
+  canAsk,
+  onAgain,
+  onStop,
+  ...branches
+}: AnswerProps) {
   const [rest, showRest] = useState(false);
   const { state, stoppedAt, evidence } = facts;
   const cut = stoppedAt !== undefined && !rest;
@@ -144,14 +159,22 @@ export function Answer({ message, facts, question, step, canAsk, onAgain, onStop
       )}
       {state === "failed" && <Failed facts={facts} onAgain={onAgain} canAsk={canAsk} />}
       {facts.cutOff && (
-        <p className="mt-2 text-sm text-muted">The answer ended at its length limit; a higher limit lets it go on.</p>
+        <p className="mt-2 text-sm text-muted">
+          The answer ended at its length limit; a higher limit lets it go on.
+        </p>
       )}
       {state !== "writing" && (
         <div className="mt-1.5 flex flex-wrap items-center gap-x-3 gap-y-1 text-xs text-muted">
           <Cost facts={facts} />
           {facts.receipt && (
             <span>
-              Receipt <Hash value={facts.receipt} to={`/explorer/receipt/${facts.receipt}`} what="receipt" copy={false} />
+              Receipt{" "}
+              <Hash
+                value={facts.receipt}
+                to={`/explorer/receipt/${facts.receipt}`}
+                what="receipt"
+                copy={false}
+              />
             </span>
           )}
           {message.text !== "" && <CopyButton text={message.text} label="Copy the answer" />}
@@ -180,7 +203,11 @@ function Cost({ facts: { charged, ceiling, tokensIn, tokensOut, state } }: { fac
           Cost <Wei value={charged} />
         </>
       ) : ceiling === undefined ? (
-        state === "failed" ? "Nothing was charged" : "Free"
+        state === "failed" ? (
+          "Nothing was charged"
+        ) : (
+          "Free"
+        )
       ) : (
         <>
           Not known yet what it cost; at most <Wei value={ceiling} />
@@ -191,7 +218,15 @@ function Cost({ facts: { charged, ceiling, tokensIn, tokensOut, state } }: { fac
   );
 }
 
-function Failed({ facts: { error, need }, onAgain, canAsk }: { facts: AnswerFacts; onAgain: () => void; canAsk: boolean }) {
+function Failed({
+  facts: { error, need },
+  onAgain,
+  canAsk,
+}: {
+  facts: AnswerFacts;
+  onAgain: () => void;
+  canAsk: boolean;
+}) {
   if (need?.kind === "deposit") {
     return <DepositCard missing={BigInt(need.missing)} ceiling={BigInt(need.ceiling)} onDone={onAgain} />;
   }
@@ -221,12 +256,18 @@ function Failed({ facts: { error, need }, onAgain, canAsk }: { facts: AnswerFact
 function Attributed({ text, evidence, question }: { text: string; evidence: Evidence; question: string }) {
   const { attribution, receipt } = evidence;
   const [shown, show] = useState<Shown | null>(null);
-  const pieces: readonly Piece[] = useMemo(() => layOut(text.length, attribution.spans), [text, attribution.spans]);
+  const pieces: readonly Piece[] = useMemo(
+    () => layOut(text.length, attribution.spans),
+    [text, attribution.spans],
+  );
   const influence = useMemo(() => {
     const parts = influenceParts(attribution.influence);
     return attribution.spans.map(({ records }) => {
       const holders = new Set(records.map(({ contributor }) => contributor.toLowerCase()));
-      return Math.min(1, [...holders].reduce((sum, holder) => sum + (parts.get(holder) ?? 0), 0));
+      return Math.min(
+        1,
+        [...holders].reduce((sum, holder) => sum + (parts.get(holder) ?? 0), 0),
+      );
     });
   }, [attribution]);
   const showSpans = useCallback((spans: readonly number[]) => show({ kind: "spans", spans }), []);

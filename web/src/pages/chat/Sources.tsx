@@ -21,7 +21,10 @@ const RECORDS_SHOWN = 8;
 const CHIPS_MAX = 6;
 
 /** What the drawer shows: some passages, one contributor's influence, or everything. */
-export type Shown = { kind: "spans"; spans: readonly number[] } | { kind: "contributor"; contributor: string } | { kind: "all" };
+export type Shown =
+  | { kind: "spans"; spans: readonly number[] }
+  | { kind: "contributor"; contributor: string }
+  | { kind: "all" };
 
 /** Below an answer: how much is quoted, who shaped it, and what that means. */
 export function SourceStrip({
@@ -40,7 +43,10 @@ export function SourceStrip({
   const quoted = covered(length, pieces);
   const strongest = [...influence].sort((one, other) => other.weight - one.weight);
   return (
-    <section aria-label="Sources of this answer" className="mt-3 grid gap-2 border-t border-line pt-3 text-sm">
+    <section
+      aria-label="Sources of this answer"
+      className="mt-3 grid gap-2 border-t border-line pt-3 text-sm"
+    >
       <p>
         <span className="underline decoration-accent decoration-2 underline-offset-3">Quoted</span>:{" "}
         {spans.length === 0
@@ -70,7 +76,9 @@ export function SourceStrip({
             </button>
           );
         })}
-        {strongest.length > CHIPS_MAX && <span className="text-muted">and {strongest.length - CHIPS_MAX} more</span>}
+        {strongest.length > CHIPS_MAX && (
+          <span className="text-muted">and {strongest.length - CHIPS_MAX} more</span>
+        )}
       </div>
       <p className="text-muted">
         These records were found after the answer was written; the model did not look them up while writing.
@@ -86,14 +94,15 @@ export function SourceStrip({
       {explained && (
         <div className="grid max-w-prose gap-2 text-muted">
           <p>
-            <strong className="text-ink">Underlined</strong> passages stand word for word in records of the training data.
-            Press one to see them. Whoever contributed them shares the provenance part of the fee.
+            <strong className="text-ink">Underlined</strong> passages stand word for word in records of the
+            training data. Press one to see them. Whoever contributed them shares the provenance part of the
+            fee.
           </p>
           <p>
-            A coloured <strong className="text-ink">background</strong> is influence: how much training on somebody's
-            records pushed the model towards this answer, estimated from gradients kept during training. It is measured
-            for the answer as a whole, so the list above is what counts; a passage is the darker, the larger the part of
-            the influence of those who hold it.
+            A coloured <strong className="text-ink">background</strong> is influence: how much training on
+            somebody's records pushed the model towards this answer, estimated from gradients kept during
+            training. It is measured for the answer as a whole, so the list above is what counts; a passage is
+            the darker, the larger the part of the influence of those who hold it.
           </p>
           <p>Both are estimates of where the answer came from. Neither says that the answer is right.</p>
         </div>
@@ -118,22 +127,31 @@ export function SourceDrawer({
   const { spans, influence, pools } = attribution;
   const passages = shown.kind === "spans" ? spans.filter((_, index) => shown.spans.includes(index)) : spans;
   const shares =
-    shown.kind === "contributor" ? influence.filter((share) => share.contributor === shown.contributor) : influence;
+    shown.kind === "contributor"
+      ? influence.filter((share) => share.contributor === shown.contributor)
+      : influence;
   return (
     <Dialog kind="drawer" isOpen onClose={onClose} title="Records behind this answer">
       <div className="grid gap-6 text-sm">
         <p className="text-muted">
-          Found after the answer was written. Each record shows who contributed it, to which Datanet, and what this answer
-          paid for it.
+          Found after the answer was written. Each record shows who contributed it, to which Datanet, and what
+          this answer paid for it.
         </p>
         {shown.kind !== "contributor" && (
           <section className="grid gap-3">
             <h3 className="font-semibold">
               Quoted passages <PoolNote wei={pools.provenance_wei} reserve={pools.provenance_to_reserve} />
             </h3>
-            {passages.length === 0 && <p className="text-muted">No passage stands word for word in the training data.</p>}
+            {passages.length === 0 && (
+              <p className="text-muted">No passage stands word for word in the training data.</p>
+            )}
             {passages.map((span) => (
-              <Passage key={`${span.start_utf16}-${span.end_utf16}`} span={span} attribution={attribution} roots={snapshotRoots} />
+              <Passage
+                key={`${span.start_utf16}-${span.end_utf16}`}
+                span={span}
+                attribution={attribution}
+                roots={snapshotRoots}
+              />
             ))}
           </section>
         )}
@@ -148,7 +166,12 @@ export function SourceDrawer({
             {[...shares]
               .sort((one, other) => other.weight - one.weight)
               .map((share) => (
-                <Contributor key={share.contributor} share={share} attribution={attribution} roots={snapshotRoots} />
+                <Contributor
+                  key={share.contributor}
+                  share={share}
+                  attribution={attribution}
+                  roots={snapshotRoots}
+                />
               ))}
           </section>
         )}
@@ -165,13 +188,22 @@ function PoolNote({ wei, reserve }: { wei: string; reserve: boolean }) {
   );
 }
 
-function Passage({ span, attribution, roots }: { span: Span; attribution: Attribution; roots: readonly string[] }) {
+function Passage({
+  span,
+  attribution,
+  roots,
+}: {
+  span: Span;
+  attribution: Attribution;
+  roots: readonly string[];
+}) {
   const earned = (hash: string) => scored(attribution.provenance, hash)?.earned_wei ?? null;
   return (
     <div className="grid gap-2">
       <blockquote className="border-l-3 border-accent pl-3 whitespace-pre-wrap">{span.text}</blockquote>
       <p className="text-muted">
-        Occurs {count(span.occurrences, "time")} in the training text, in {count(span.records.length, "record")} named here.
+        Occurs {count(span.occurrences, "time")} in the training text, in{" "}
+        {count(span.records.length, "record")} named here.
       </p>
       <RecordList
         records={span.records.map(({ hash }) => ({ hash, earned: earned(hash), note: null }))}
@@ -198,7 +230,9 @@ function Contributor({
     <div className="grid gap-2">
       <p className="flex flex-wrap items-center gap-x-2">
         <AccountName value={share.contributor} you={account?.address} />
-        <span className={cx("rounded px-1.5", influenceClass(part))}>{formatPercent(part, 1)} of the influence</span>
+        <span className={cx("rounded px-1.5", influenceClass(part))}>
+          {formatPercent(part, 1)} of the influence
+        </span>
         {paid && (
           <span className="text-muted">
             paid <Wei value={paid.influence_wei} />
@@ -227,7 +261,15 @@ interface Listed {
   note: string | null;
 }
 
-function RecordList({ records, quoted, roots }: { records: readonly Listed[]; quoted?: string; roots: readonly string[] }) {
+function RecordList({
+  records,
+  quoted,
+  roots,
+}: {
+  records: readonly Listed[];
+  quoted?: string;
+  roots: readonly string[];
+}) {
   const [all, showAll] = useState(false);
   const visible = all ? records : records.slice(0, RECORDS_SHOWN);
   return (
@@ -248,14 +290,26 @@ function RecordList({ records, quoted, roots }: { records: readonly Listed[]; qu
   );
 }
 
-function RecordCard({ listed, quoted, roots }: { listed: Listed; quoted?: string; roots: readonly string[] }) {
+function RecordCard({
+  listed,
+  quoted,
+  roots,
+}: {
+  listed: Listed;
+  quoted?: string;
+  roots: readonly string[];
+}) {
   const { account } = useWallet();
   const query = useQuery(recordQuery(listed.hash));
   const record = query.data;
   return (
     <article className="grid gap-2 rounded-md border border-line bg-paper px-3 py-2.5">
       {query.error && !record && (
-        <ErrorState error={query.error} what={`Record ${shortHex(listed.hash)}`} retry={() => query.refetch()} />
+        <ErrorState
+          error={query.error}
+          what={`Record ${shortHex(listed.hash)}`}
+          retry={() => query.refetch()}
+        />
       )}
       {query.isPending && <Loading label="Reading the record …" className="py-1" />}
       {record && (
@@ -284,7 +338,8 @@ function RecordCard({ listed, quoted, roots }: { listed: Listed; quoted?: string
 /** Whether the record stands in its Datanet's snapshot, checked here. */
 function ProofLine({ record, roots }: { record: RecordDetail; roots: readonly string[] }) {
   const proof = proveRecord(record, roots);
-  if (proof === null) return <p className="text-xs text-muted">The node gives no proof that it is in a snapshot.</p>;
+  if (proof === null)
+    return <p className="text-xs text-muted">The node gives no proof that it is in a snapshot.</p>;
   if (!proof.holds) {
     return (
       <p className="text-xs">
@@ -321,7 +376,13 @@ function RecordText({ record, quoted }: { record: RecordDetail; quoted?: string 
         ))}
       </dl>
       {long && (
-        <Button size="sm" tone="ghost" className="w-fit" aria-expanded={whole} onPress={() => showWhole(!whole)}>
+        <Button
+          size="sm"
+          tone="ghost"
+          className="w-fit"
+          aria-expanded={whole}
+          onPress={() => showWhole(!whole)}
+        >
           {whole ? "Less" : "All of it"}
         </Button>
       )}
@@ -337,7 +398,9 @@ function Quoting({ text, quoted }: { text: string; quoted?: string }) {
   return (
     <>
       {text.slice(0, at)}
-      <mark className="bg-transparent text-ink underline decoration-accent decoration-2 underline-offset-3">{wanted}</mark>
+      <mark className="bg-transparent text-ink underline decoration-accent decoration-2 underline-offset-3">
+        {wanted}
+      </mark>
       {text.slice(at + wanted.length)}
     </>
   );
@@ -347,7 +410,10 @@ function textFields(body: Readonly<Record<string, unknown>>): [string, string][]
   const text = (value: unknown) => (typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
   if (Array.isArray(body.messages)) {
     return body.messages.map((turn: unknown): [string, string] => {
-      const { role, content } = (typeof turn === "object" && turn !== null ? turn : {}) as Record<string, unknown>;
+      const { role, content } = (typeof turn === "object" && turn !== null ? turn : {}) as Record<
+        string,
+        unknown
+      >;
       return [text(role ?? "turn"), text(content ?? turn)];
     });
   }

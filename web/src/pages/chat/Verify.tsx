@@ -7,9 +7,9 @@ import { cx } from "../../ui/classes";
 import { ErrorState, Loading } from "../../ui/states";
 import { Badge } from "../../ui/values";
 import type { Disclosure, Proof, ReceiptJson } from "../../verify";
+import { type Check, type CheckState, summary, verifyAnswer } from "./checks";
 import { fetchBundle, readOnChain } from "./queries";
 import type { Evidence } from "./tree";
-import { type Check, type CheckState, summary, verifyAnswer } from "./checks";
 
 const STATES: Record<CheckState, { tone: "accent" | "danger" | "warn"; word: string }> = {
   ok: { tone: "accent", word: "holds" },
@@ -17,12 +17,23 @@ const STATES: Record<CheckState, { tone: "accent" | "danger" | "warn"; word: str
   open: { tone: "warn", word: "not yet" },
 };
 
-export function Verify({ evidence, question, answer }: { evidence: Evidence; question: string; answer: string }) {
+export function Verify({
+  evidence,
+  question,
+  answer,
+}: {
+  evidence: Evidence;
+  question: string;
+  answer: string;
+}) {
   const info = useChain();
   const verify = useMutation({
     mutationFn: async (): Promise<Check[]> => {
       const receipt = evidence.receipt as ReceiptJson;
-      const [bundle, chain] = await Promise.all([fetchBundle(evidence.receipt_hash), readOnChain(info, receipt)]);
+      const [bundle, chain] = await Promise.all([
+        fetchBundle(evidence.receipt_hash),
+        readOnChain(info, receipt),
+      ]);
       const { inclusion, voucher } = bundle;
       return verifyAnswer({
         receipt,
@@ -60,7 +71,9 @@ export function Verify({ evidence, question, answer }: { evidence: Evidence; que
       </Button>
       {verify.isPending && <Loading label="Reading the receipt's proof and the chain …" className="py-1" />}
       {verify.error && <ErrorState error={verify.error} what="The check" retry={() => verify.mutate()} />}
-      {verify.data && <Checks checks={verify.data} hash={evidence.receipt_hash} rpc={info.chain.rpcUrls.default.http[0]} />}
+      {verify.data && (
+        <Checks checks={verify.data} hash={evidence.receipt_hash} rpc={info.chain.rpcUrls.default.http[0]} />
+      )}
     </div>
   );
 }
@@ -85,11 +98,13 @@ function Checks({ checks, hash, rpc }: { checks: readonly Check[]; hash: string;
       </ul>
       <div className="max-w-prose text-muted">
         <p>
-          Computed in this browser from the receipt, its proof and the chain as {rpc ?? "the node"} tells it. Not checked
-          here: that the model wrote this answer and that the weights are right. Whoever has model and index can replay
-          both bit for bit:
+          Computed in this browser from the receipt, its proof and the chain as {rpc ?? "the node"} tells it.
+          Not checked here: that the model wrote this answer and that the weights are right. Whoever has model
+          and index can replay both bit for bit:
         </p>
-        <code className="mt-1 block font-mono text-xs break-all">openledger receipt verify --replay {hash}</code>
+        <code className="mt-1 block font-mono text-xs break-all">
+          openledger receipt verify --replay {hash}
+        </code>
       </div>
     </div>
   );

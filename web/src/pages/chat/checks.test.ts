@@ -50,7 +50,9 @@ const material: Material = {
   },
 };
 const states = async (changed: Partial<Material>) =>
-  Object.fromEntries((await verifyAnswer({ ...material, ...changed })).map(({ title, state }) => [title, state]));
+  Object.fromEntries(
+    (await verifyAnswer({ ...material, ...changed })).map(({ title, state }) => [title, state]),
+  );
 
 it("holds what holds, and says no to another text than the receipt's", async () => {
   expect(await states({})).toEqual({
@@ -81,7 +83,10 @@ it("notices each thing that was changed", async () => {
     ["Pay of each contributor", { payouts: [more, ...others] }],
     ["Pay of each contributor", { payouts: others }],
     ["Pay of each contributor", { payouts: [{ ...first, total_wei: "many" }, ...others] }],
-    ["Place in the epoch", { inclusion: { receiptsRoot: otherRoot, proof: { index: 0, size: 1, siblings: [] } } }],
+    [
+      "Place in the epoch",
+      { inclusion: { receiptsRoot: otherRoot, proof: { index: 0, size: 1, siblings: [] } } },
+    ],
     ["Root on chain", { chain: { ...material.chain, epoch } }],
   ];
   for (const [title, change] of changes) expect((await states(change))[title], title).toBe("failed");

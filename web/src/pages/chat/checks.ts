@@ -41,7 +41,12 @@ export interface Material {
   /** The question as the page shows it. */
   shownQuestion: string;
   disclosure: Disclosure;
-  payouts: readonly { contributor: string; influence_wei: string; provenance_wei: string; total_wei: string }[];
+  payouts: readonly {
+    contributor: string;
+    influence_wei: string;
+    provenance_wei: string;
+    total_wei: string;
+  }[];
   /** From the bundle: absent while the epoch is open. */
   inclusion: { receiptsRoot: Hex; proof: Proof<Hex> } | null;
   voucher: { channelId: Hex; maxClaimableAmount: string; signature: Hex } | null;
@@ -92,7 +97,10 @@ function checkHash({ receipt, hash }: Material): Outcome {
 
 async function checkSignature({ receipt, hub, operator }: Material): Promise<Outcome> {
   if (!isAddressEqual(receipt.operator, operator)) {
-    return { state: "failed", detail: `The receipt names operator ${receipt.operator}; this node's is ${operator}.` };
+    return {
+      state: "failed",
+      detail: `The receipt names operator ${receipt.operator}; this node's is ${operator}.`,
+    };
   }
   return verdict(
     await verifyReceiptSignature(receipt, hub),
@@ -167,7 +175,8 @@ function checkPayouts({ receipt, payouts }: Material): Outcome {
       continue;
     }
     const paid = splitPool(BigInt(pool), shares);
-    if (paid === null) return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
+    if (paid === null)
+      return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
     for (const { account, amount } of paid) {
       const key = account.toLowerCase();
       expected.set(key, (expected.get(key) ?? 0n) + amount);
@@ -175,7 +184,9 @@ function checkPayouts({ receipt, payouts }: Material): Outcome {
   }
   const shown = new Map(payouts.map((one) => [one.contributor.toLowerCase(), BigInt(one.total_wei)]));
   const good = shown.size === expected.size && [...expected].every(([who, wei]) => shown.get(who) === wei);
-  const rest = reserve ? " A pool that nobody stood out for goes evenly to all contributors of the data." : "";
+  const rest = reserve
+    ? " A pool that nobody stood out for goes evenly to all contributors of the data."
+    : "";
   return verdict(
     good,
     `Splitting the two pools by the receipt's weights gives exactly the amounts shown.${rest}`,
@@ -201,7 +212,8 @@ function checkRoot({ receipt, inclusion, chain: { epoch } }: Material): Outcome 
     const detail = `Not yet: epoch ${receipt.epoch} is not posted on chain.`;
     return { state: "open", detail };
   }
-  const good = same(epoch.receiptsRoot, inclusion.receiptsRoot) && isAddressEqual(epoch.operator, receipt.operator);
+  const good =
+    same(epoch.receiptsRoot, inclusion.receiptsRoot) && isAddressEqual(epoch.operator, receipt.operator);
   const state = epoch.final ? "It is final." : "It can still be challenged; then it becomes final.";
   return verdict(
     good && epoch.receiptCount === BigInt(inclusion.proof.size),
@@ -214,7 +226,12 @@ function checkRoot({ receipt, inclusion, chain: { epoch } }: Material): Outcome 
 export function summary(checks: readonly Check[]): { state: CheckState; text: string } {
   const of = (state: CheckState) => checks.filter((one) => one.state === state).length;
   const [failed, open, ok] = [of("failed"), of("open"), of("ok")];
-  if (failed > 0) return { state: "failed", text: `${failed} of ${checks.length} checks failed. Do not trust this receipt.` };
-  if (open > 0) return { state: "open", text: `${ok} of ${checks.length} checks hold; ${open} cannot be made yet.` };
+  if (failed > 0)
+    return {
+      state: "failed",
+      text: `${failed} of ${checks.length} checks failed. Do not trust this receipt.`,
+    };
+  if (open > 0)
+    return { state: "open", text: `${ok} of ${checks.length} checks hold; ${open} cannot be made yet.` };
   return { state: "ok", text: `All ${checks.length} checks hold.` };
 }

@@ -37,7 +37,8 @@ export const recordQuery = (hash: string) =>
   });
 
 /** A receipt with its place in its epoch, once that is closed. */
-export const fetchBundle = (hash: string) => body(api.GET("/v1/receipts/{hash}", { params: { path: { hash } } }));
+export const fetchBundle = (hash: string) =>
+  body(api.GET("/v1/receipts/{hash}", { params: { path: { hash } } }));
 
 /** Statuses of an epoch in the hub. */
 const POSTED = 1;
@@ -65,7 +66,9 @@ export async function readOnChain(
   const posted = epoch.status === POSTED || epoch.status === FINAL;
   const { receiptsRoot, receiptCount, operator, status } = epoch;
   return {
-    epoch: posted ? { receiptsRoot, receiptCount, operator: operator as Address, final: status === FINAL } : null,
+    epoch: posted
+      ? { receiptsRoot, receiptCount, operator: operator as Address, final: status === FINAL }
+      : null,
     terms: { builder, inputWei: price.inputWei, outputWei: price.outputWei },
   };
 }

@@ -25,7 +25,10 @@ function load(): State {
       if (read !== null) conversations.push(read);
     }
   } catch {
-    return { conversations, unsaved: "This browser keeps nothing for this page; conversations end with the page." };
+    return {
+      conversations,
+      unsaved: "This browser keeps nothing for this page; conversations end with the page.",
+    };
   }
   return { conversations: sorted(conversations), unsaved: null };
 }
@@ -102,7 +105,10 @@ function put(conversation: Conversation, save: boolean) {
   const { conversations, unsaved } = snapshot();
   const others = conversations.filter((one) => one.id !== conversation.id);
   if (others.length >= CONVERSATIONS_MAX) {
-    publish({ conversations, unsaved: `More than ${CONVERSATIONS_MAX} conversations are not kept. Delete old ones.` });
+    publish({
+      conversations,
+      unsaved: `More than ${CONVERSATIONS_MAX} conversations are not kept. Delete old ones.`,
+    });
     return;
   }
   const problem = save ? write(conversation.id, conversation) : unsaved;

@@ -131,7 +131,8 @@ export function change(
 /** Takes an attempt that came to nothing out again, so that it is no branch. Whatever something hangs on stays. */
 export function dropFailed(conversation: Conversation, id: string): Conversation {
   const { [id]: message, ...messages } = conversation.messages;
-  const nothing = message?.answer?.state === "failed" && message.text === "" && message.answer.ceiling === undefined;
+  const nothing =
+    message?.answer?.state === "failed" && message.text === "" && message.answer.ceiling === undefined;
   return nothing && children(conversation, id).length === 0 ? { ...conversation, messages } : conversation;
 }
 

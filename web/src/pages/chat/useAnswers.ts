@@ -7,7 +7,7 @@ import { Declined } from "../../wallet/approval";
 import { NotConnected } from "../../wallet/send";
 import type { ConversationStore } from "./store";
 import { NOTHING_STREAMED, type Streamed, takeLine } from "./stream";
-import { add, type AnswerFacts, change, type Conversation, promptFor } from "./tree";
+import { type AnswerFacts, add, type Conversation, change, promptFor } from "./tree";
 
 /** How often text that comes is drawn. */
 const DRAW_MS = 60;
@@ -55,7 +55,12 @@ export interface Answers {
   /** What each answer that is being written is waiting for, by message. */
   steps: Readonly<Record<string, string>>;
   /** Asks for an answer below a question of the conversation, which is stored already. */
-  ask: (conversation: Conversation, question: string, model: { id: string; paid: boolean }, settings: AskSettings) => void;
+  ask: (
+    conversation: Conversation,
+    question: string,
+    model: { id: string; paid: boolean },
+    settings: AskSettings,
+  ) => void;
   stop: (message: string) => void;
 }
 
@@ -77,7 +82,11 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
       update(
         conversation.id,
         (now) =>
-          change(now, id, (message) => ({ ...message, text, answer: { ...(message.answer ?? facts), ...more } })),
+          change(now, id, (message) => ({
+            ...message,
+            text,
+            answer: { ...(message.answer ?? facts), ...more },
+          })),
         save,
       );
     const request = requestFor(conversation, question, model, settings);
@@ -132,7 +141,15 @@ async function answer(
     }
     if (!streamed.ended) throw new ApiError(502, "broken_stream", "the answer broke off before its end");
     const charged = paid?.settle(streamed.settled) ?? null;
-    write(streamed.text, { ...factsOf(streamed), ...(charged === null ? {} : { charged: charged.toString() }), ...stop(stoppedAt) }, true);
+    write(
+      streamed.text,
+      {
+        ...factsOf(streamed),
+        ...(charged === null ? {} : { charged: charged.toString() }),
+        ...stop(stoppedAt),
+      },
+      true,
+    );
   } catch (error) {
     write(streamed.text, failure(error, run.stopped), true);
   }
@@ -160,8 +177,13 @@ function failure(error: unknown, stopped: boolean): Partial<AnswerFacts> {
     return { ...failed, need };
   }
   if (error instanceof NotConnected) {
-    return { ...failed, error: "This model is paid per answer; connect an account to pay from.", need: { kind: "account" } };
+    return {
+      ...failed,
+      error: "This model is paid per answer; connect an account to pay from.",
+      need: { kind: "account" },
+    };
   }
-  if (error instanceof Declined) return { ...failed, error: "You declined to pay; nothing was signed and nothing is charged." };
+  if (error instanceof Declined)
+    return { ...failed, error: "You declined to pay; nothing was signed and nothing is charged." };
   return failed;
 }

@@ -14,7 +14,10 @@ export function Curves({ history }: { history: JobHistory }) {
   const x = { label: "step", values: steps.map(({ step }) => step) };
   return (
     <Columns>
-      <Card title="Loss" intro="How wrong the model is on what it learns, in nats for a token. It should fall; it need not reach zero.">
+      <Card
+        title="Loss"
+        intro="How wrong the model is on what it learns, in nats for a token. It should fall; it need not reach zero."
+      >
         {steps.length === 0 ? (
           <p className="text-sm text-muted">No step was taken yet. The curve is drawn here as they come.</p>
         ) : (
@@ -25,7 +28,14 @@ export function Curves({ history }: { history: JobHistory }) {
               y={{ format: formatLoss }}
               series={[
                 { label: "each step", values: steps.map(({ loss }) => loss), tone: "muted", kind: "points" },
-                { label: `mean of ${WINDOW}`, values: smoothed(steps.map(({ loss }) => loss), WINDOW), tone: "accent" },
+                {
+                  label: `mean of ${WINDOW}`,
+                  values: smoothed(
+                    steps.map(({ loss }) => loss),
+                    WINDOW,
+                  ),
+                  tone: "accent",
+                },
               ]}
             />
             <details className="text-sm">
@@ -42,7 +52,9 @@ export function Curves({ history }: { history: JobHistory }) {
                   title="Length of the gradient before clipping"
                   height={140}
                   x={x}
-                  series={[{ label: "length", values: steps.map(({ gradNorm }) => gradNorm), tone: "second" }]}
+                  series={[
+                    { label: "length", values: steps.map(({ gradNorm }) => gradNorm), tone: "second" },
+                  ]}
                 />
               </div>
             </details>
@@ -102,7 +114,13 @@ function Measured({ history }: { history: JobHistory }) {
               height={200}
               x={{ label: "step", values: points.map(({ step }) => step) }}
               y={{ format: formatLoss }}
-              series={[{ label: "held-out loss", values: points.map(({ evaluation }) => evaluation.loss), tone: "second" }]}
+              series={[
+                {
+                  label: "held-out loss",
+                  values: points.map(({ evaluation }) => evaluation.loss),
+                  tone: "second",
+                },
+              ]}
             />
           )}
         </div>
@@ -117,20 +135,33 @@ export function Samples({ history }: { history: JobHistory }) {
   const base = measuredAt(history, "base");
   const rows = compareSamples(base, latest?.evaluation ?? null);
   if (rows.length === 0) return null;
-  const tuned = latest === undefined ? "Tuned model" : latest.moment === "tuned" ? "Tuned model" : `At step ${latest.step}`;
+  const tuned =
+    latest === undefined
+      ? "Tuned model"
+      : latest.moment === "tuned"
+        ? "Tuned model"
+        : `At step ${latest.step}`;
   return (
     <Card
       title="Base and tuned side by side"
       intro="Answers to the same held-out records. A tick marks an answer that is exactly the record's."
       padded={false}
     >
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard */}
-      <div role="region" aria-label="Answers side by side" tabIndex={0} className="max-h-[36rem] overflow-auto">
+      <div
+        role="region"
+        aria-label="Answers side by side"
+        tabIndex={0}
+        className="max-h-[36rem] overflow-auto"
+      >
         <table className="w-full min-w-[36rem] text-sm">
           <thead>
             <tr>
               {["Record", "Expected", "Base model", tuned].map((title) => (
-                <th key={title} scope="col" className="sticky top-0 border-b border-line bg-surface px-3 py-2 text-left text-xs font-medium text-muted first:pl-5">
+                <th
+                  key={title}
+                  scope="col"
+                  className="sticky top-0 border-b border-line bg-surface px-3 py-2 text-left text-xs font-medium text-muted first:pl-5"
+                >
                   {title}
                 </th>
               ))}

@@ -79,7 +79,13 @@ export function DataChoice({
         })}
       </ul>
       {query.hasNextPage && (
-        <Button size="sm" className="w-fit" isPending={query.isFetchingNextPage} pendingLabel="Reading more …" onPress={() => query.fetchNextPage()}>
+        <Button
+          size="sm"
+          className="w-fit"
+          isPending={query.isFetchingNextPage}
+          pendingLabel="Reading more …"
+          onPress={() => query.fetchNextPage()}
+        >
           More Datanets
         </Button>
       )}
@@ -135,7 +141,15 @@ function DatanetRow({
   );
 }
 
-function SnapshotChoice({ datanet, chosen, onChoose }: { datanet: Datanet; chosen: number; onChoose: (snapshot: number) => void }) {
+function SnapshotChoice({
+  datanet,
+  chosen,
+  onChoose,
+}: {
+  datanet: Datanet;
+  chosen: number;
+  onChoose: (snapshot: number) => void;
+}) {
   const query = useQuery(snapshotsQuery(datanet.id));
   return (
     <div className="pl-6.5">

@@ -19,10 +19,10 @@ import {
   remaining,
   tokensPerSecond,
 } from "./history";
-import { DataLinks, formatLoss, SignInNotice, StateBadge } from "./parts";
 import { Publish } from "./Publish";
-import { Refusals } from "./Refusals";
+import { DataLinks, formatLoss, SignInNotice, StateBadge } from "./parts";
 import { type Job, jobQuery, useAct, useForbidden, useLiveHistory } from "./queries";
+import { Refusals } from "./Refusals";
 import { describeHeldOut, GROUPS, shown } from "./settings";
 
 export function JobPage() {
@@ -30,7 +30,9 @@ export function JobPage() {
   if (!Number.isSafeInteger(id) || id < 0) {
     return (
       <Page title="No such job" back={{ to: "/factory", label: "ModelFactory" }}>
-        <Empty title="This address names no job">Jobs have whole numbers. The list of jobs shows which there are.</Empty>
+        <Empty title="This address names no job">
+          Jobs have whole numbers. The list of jobs shows which there are.
+        </Empty>
       </Page>
     );
   }
@@ -79,7 +81,15 @@ function Heading({ name, job }: { name: string; job: Job | undefined }) {
 }
 
 /** Where the job stands, and what can be done with it. */
-function Standing({ job, history, stream }: { job: Job; history: JobHistory | undefined; stream: StreamState }) {
+function Standing({
+  job,
+  history,
+  stream,
+}: {
+  job: Job;
+  history: JobHistory | undefined;
+  stream: StreamState;
+}) {
   const { account } = useWallet();
   const going = job.state === "running" && history !== undefined ? remaining(history) : null;
   const speed = history === undefined ? null : tokensPerSecond(history);
@@ -92,14 +102,22 @@ function Standing({ job, history, stream }: { job: Job; history: JobHistory | un
           <Progress
             label={going?.label ?? "Starting"}
             value={going?.part ?? null}
-            note={going?.seconds === null || going === null ? null : `about ${formatDuration(going.seconds)} left in this phase`}
+            note={
+              going?.seconds === null || going === null
+                ? null
+                : `about ${formatDuration(going.seconds)} left in this phase`
+            }
           />
         )}
         {job.state === "running" && history && <Phases history={history} />}
         {job.state === "running" && stream === "waiting" && (
-          <Notice tone="warn">The connection to the node broke; trying again. The job goes on without this page.</Notice>
+          <Notice tone="warn">
+            The connection to the node broke; trying again. The job goes on without this page.
+          </Notice>
         )}
-        {job.state === "queued" && <p className="text-sm">It waits for the worker, which trains one job at a time.</p>}
+        {job.state === "queued" && (
+          <p className="text-sm">It waits for the worker, which trains one job at a time.</p>
+        )}
         {job.state === "paused" && (
           <p className="text-sm">It is paused. “Resume” goes on from its last checkpoint; nothing is lost.</p>
         )}
@@ -110,9 +128,7 @@ function Standing({ job, history, stream }: { job: Job; history: JobHistory | un
           </Notice>
         )}
         <StatRow>
-          <Stat label="Steps">
-            {total > 0 ? `${formatInteger(step)} of ${formatInteger(total)}` : "—"}
-          </Stat>
+          <Stat label="Steps">{total > 0 ? `${formatInteger(step)} of ${formatInteger(total)}` : "—"}</Stat>
           <Stat label="Last loss">{job.train_loss === null ? "—" : formatLoss(job.train_loss)}</Stat>
           <Stat label="Speed">{speed === null ? "—" : `${formatInteger(Math.round(speed))} tokens/s`}</Stat>
           <Stat label="Last checkpoint" note="it goes on from here after a crash">
@@ -243,14 +259,19 @@ function Result({ job }: { job: Job }) {
   return (
     <Columns>
       <Publish job={job} />
-      <Card title="Take it with you" intro="The adapter is a small file that other programs load on top of the same base model.">
+      <Card
+        title="Take it with you"
+        intro="The adapter is a small file that other programs load on top of the same base model."
+      >
         {job.has_artifact ? (
           <ul className="grid gap-2 text-sm">
             <li>
               <a className="link" href={file("adapter.zip")} download={`${job.name}-peft.zip`}>
                 Download for PEFT (zip)
               </a>
-              <span className="block text-muted">safetensors and its configuration, for Hugging Face's PEFT and vLLM</span>
+              <span className="block text-muted">
+                safetensors and its configuration, for Hugging Face's PEFT and vLLM
+              </span>
             </li>
             <li>
               <a className="link" href={file("adapter.gguf")} download={`${job.name}.gguf`}>
@@ -280,7 +301,10 @@ function Records({ history: { encoded } }: { history: JobHistory }) {
               ["Cut off at the length limit", formatInteger(encoded.report.truncated)],
               ["Do not train", formatInteger(encoded.report.refused)],
               ["Measured with", count(encoded.heldOut, "held-out record")],
-              ["Tokens in a pass", `${formatInteger(encoded.report.tokens)}, ${formatInteger(encoded.report.targets)} of them learnt`],
+              [
+                "Tokens in a pass",
+                `${formatInteger(encoded.report.tokens)}, ${formatInteger(encoded.report.targets)} of them learnt`,
+              ],
               ["Memory expected", formatBytes(encoded.estimate.memory_bytes)],
               ["Disk expected", formatBytes(encoded.estimate.disk_bytes)],
             ]}
@@ -325,7 +349,10 @@ function Log({ history: { states, phases } }: { history: JobHistory }) {
 
 function Recipe({ job: { recipe } }: { job: Job }) {
   return (
-    <Card title="Recipe" intro="Everything that decided the result. The same recipe on the same data gives the same model, bit for bit.">
+    <Card
+      title="Recipe"
+      intro="Everything that decided the result. The same recipe on the same data gives the same model, bit for bit."
+    >
       <div className="grid gap-5">
         <Facts
           rows={[

@@ -3,8 +3,8 @@ import { useMemo, useState } from "react";
 import { Link } from "react-router";
 import { formatPercent } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
-import { Card, Page } from "../../ui/Page";
 import { Checkbox } from "../../ui/fields";
+import { Card, Page } from "../../ui/Page";
 import { Empty, QueryView } from "../../ui/states";
 import { type Column, DataTable } from "../../ui/Table";
 import { AccountName, Progress, Time } from "../../ui/values";
@@ -48,8 +48,8 @@ function None() {
         </>
       }
     >
-      You need a Datanet with a snapshot; training on it takes minutes to hours on this machine, and goes on when you close
-      this page.
+      You need a Datanet with a snapshot; training on it takes minutes to hours on this machine, and goes on
+      when you close this page.
     </Empty>
   );
 }
@@ -71,7 +71,9 @@ function JobTable({ jobs }: { jobs: readonly Job[] }) {
             isSelected={chosen.has(job.id)}
             isDisabled={full && !chosen.has(job.id)}
             onChange={(on) =>
-              choose((before) => new Set(on ? [...before, job.id] : [...before].filter((id) => id !== job.id)))
+              choose(
+                (before) => new Set(on ? [...before, job.id] : [...before].filter((id) => id !== job.id)),
+              )
             }
           >
             <span className="sr-only">Compare job {job.id}</span>
@@ -144,7 +146,12 @@ function JobTable({ jobs }: { jobs: readonly Job[] }) {
         intro="Choose two to four of them to lay their curves and recipes over each other."
         padded={false}
         actions={
-          <Button size="sm" isDisabled={compared.length < 2} onPress={() => compare(!comparing)} aria-expanded={comparing}>
+          <Button
+            size="sm"
+            isDisabled={compared.length < 2}
+            onPress={() => compare(!comparing)}
+            aria-expanded={comparing}
+          >
             {comparing ? "Close the comparison" : `Compare (${compared.length})`}
           </Button>
         }

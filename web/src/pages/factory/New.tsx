@@ -11,15 +11,22 @@ import { Hash, Wei } from "../../ui/values";
 import { useSession } from "../../wallet/session";
 import { DataChoice } from "./DataChoice";
 import { EstimateCard, MaskCard } from "./Preview";
-import { answerPrice, openPerMillion, weiPerToken } from "./price";
 import { SignInNotice } from "./parts";
-import { type Choice, type PresetName, presetsQuery, recipeQuery, type SubmitJob, useLaunch } from "./queries";
+import { answerPrice, openPerMillion, weiPerToken } from "./price";
+import {
+  type Choice,
+  type PresetName,
+  presetsQuery,
+  recipeQuery,
+  type SubmitJob,
+  useLaunch,
+} from "./queries";
 import {
   applyEdits,
   type Edits,
   GROUPS,
-  heldOutFrom,
   type HeldOutKind,
+  heldOutFrom,
   NAME_CHARS_MAX,
   problemOf,
   type Recipe,
@@ -83,13 +90,20 @@ function useSubmission(draft: Draft) {
   const made = useQuery(recipeQuery(draft.preset, useSettled(name) || "model", draft.choices));
   return useMemo(() => {
     const problems: string[] = [];
-    const nameProblem = name === "" ? "Give the model a name" : [...name].length > NAME_CHARS_MAX ? `At most ${NAME_CHARS_MAX} characters` : null;
+    const nameProblem =
+      name === ""
+        ? "Give the model a name"
+        : [...name].length > NAME_CHARS_MAX
+          ? `At most ${NAME_CHARS_MAX} characters`
+          : null;
     if (draft.choices.length === 0) problems.push("Choose at least one Datanet");
     if (nameProblem !== null) problems.push(nameProblem);
     const base = draft.choices.length > 0 ? made.data : undefined;
-    if (base === undefined) return { made, base: null, edited: null, submission: null, problems, nameProblem };
+    if (base === undefined)
+      return { made, base: null, edited: null, submission: null, problems, nameProblem };
     const edited = applyEdits(base.recipe, draft.edits);
-    if (Object.keys(edited.problems).length > 0) problems.push(`Correct ${count(Object.keys(edited.problems).length, "setting")} below`);
+    if (Object.keys(edited.problems).length > 0)
+      problems.push(`Correct ${count(Object.keys(edited.problems).length, "setting")} below`);
     const heldOut = heldOutFrom(draft.heldOut, draft.heldOutText);
     if (heldOut === null) problems.push("Correct what is kept from training");
     const [input, output] = [
@@ -118,19 +132,20 @@ function Form({ base }: { base: { name: string; hash: string } }) {
   const settled = useSettled(submission === null || !dataOk(problems) ? null : submission);
   const asked = Number(search.get("datanet"));
   return (
-    <form
-      className="grid gap-5"
-      onSubmit={(event) => event.preventDefault()}
-    >
+    <form className="grid gap-5" onSubmit={(event) => event.preventDefault()}>
       <Card title="1. Base model" intro="What it starts from. The adapter adds to it and leaves it as it is.">
         <p className="text-sm">
           <span className="font-medium">{base.name}</span> <Hash value={base.hash} what="base model hash" />
           <span className="block text-muted">
-            This node serves one base model; every model trained here shares it, so that many can be served at once.
+            This node serves one base model; every model trained here shares it, so that many can be served at
+            once.
           </span>
         </p>
       </Card>
-      <Card title="2. Data" intro="A snapshot is a fixed state of a Datanet. Its contributors are paid for every answer of the model.">
+      <Card
+        title="2. Data"
+        intro="A snapshot is a fixed state of a Datanet. Its contributors are paid for every answer of the model."
+      >
         <DataChoice
           preselected={Number.isSafeInteger(asked) && asked > 0 ? asked : null}
           choices={draft.choices}
@@ -150,7 +165,8 @@ function Form({ base }: { base: { name: string; hash: string } }) {
           <Presets value={draft.preset} onChange={(preset) => set({ preset, edits: {} })} />
           {Object.keys(draft.edits).length > 0 && (
             <p className="text-sm text-muted">
-              {count(Object.keys(draft.edits).length, "setting")} changed; another preset sets all of them back.
+              {count(Object.keys(draft.edits).length, "setting")} changed; another preset sets all of them
+              back.
             </p>
           )}
         </div>
@@ -166,9 +182,7 @@ function Form({ base }: { base: { name: string; hash: string } }) {
           recipe={recipe.recipe}
           edits={draft.edits}
           problems={edited.problems}
-          onEdit={(key, text) =>
-            set({ edits: withEdit(draft.edits, key, text, recipe.recipe) })
-          }
+          onEdit={(key, text) => set({ edits: withEdit(draft.edits, key, text, recipe.recipe) })}
           onReset={() => set({ edits: {} })}
         />
       )}
@@ -186,7 +200,8 @@ function Form({ base }: { base: { name: string; hash: string } }) {
 }
 
 /** A name can be missing while the estimate is made; everything else cannot. */
-const dataOk = (problems: readonly string[]) => problems.every((problem) => problem === "Give the model a name");
+const dataOk = (problems: readonly string[]) =>
+  problems.every((problem) => problem === "Give the model a name");
 
 /** An edit that says what the preset says is none. */
 function withEdit(edits: Edits, key: string, text: string, recipe: Recipe): Edits {
@@ -205,7 +220,11 @@ function Presets({ value, onChange }: { value: PresetName; onChange: (preset: Pr
           className="md:max-w-2xl"
           value={value}
           onChange={onChange}
-          choices={all.map(({ preset, title, description }) => ({ value: preset, label: title, description }))}
+          choices={all.map(({ preset, title, description }) => ({
+            value: preset,
+            label: title,
+            description,
+          }))}
         />
       )}
     </QueryView>
@@ -230,7 +249,11 @@ function HeldOutCard({ draft, set }: { draft: Draft; set: Set }) {
           onChange={(heldOut) => set({ heldOut, heldOutText: heldOut === "per_response" ? "1" : "10" })}
           choices={[
             { value: "bps", label: "A part of all records" },
-            { value: "per_response", label: "So many of each distinct response", description: "for data whose responses are categories" },
+            {
+              value: "per_response",
+              label: "So many of each distinct response",
+              description: "for data whose responses are categories",
+            },
             { value: "none", label: "Nothing" },
           ]}
         />
@@ -250,7 +273,15 @@ function HeldOutCard({ draft, set }: { draft: Draft; set: Set }) {
   );
 }
 
-function PriceCard({ draft, set, terms }: { draft: Draft; set: Set; terms: { input_wei: string; output_wei: string } | null }) {
+function PriceCard({
+  draft,
+  set,
+  terms,
+}: {
+  draft: Draft;
+  set: Set;
+  terms: { input_wei: string; output_wei: string } | null;
+}) {
   const priceIn = draft.priceIn ?? (terms === null ? "" : openPerMillion(terms.input_wei));
   const priceOut = draft.priceOut ?? (terms === null ? "" : openPerMillion(terms.output_wei));
   const [input, output] = [weiPerToken(priceIn), weiPerToken(priceOut)];
@@ -348,7 +379,15 @@ function SettingsCard({
   );
 }
 
-function SettingField({ setting, value, onChange }: { setting: Setting; value: string; onChange: (text: string) => void }) {
+function SettingField({
+  setting,
+  value,
+  onChange,
+}: {
+  setting: Setting;
+  value: string;
+  onChange: (text: string) => void;
+}) {
   const error = problemOf(setting, value);
   const { kind, least, most, above } = setting;
   const limits: ReactNode =
@@ -361,7 +400,14 @@ function SettingField({ setting, value, onChange }: { setting: Setting; value: s
   );
   if (kind === "choice") {
     return (
-      <Select label={setting.label} description={description} value={value} onChange={onChange} choices={setting.choices ?? []} error={error} />
+      <Select
+        label={setting.label}
+        description={description}
+        value={value}
+        onChange={onChange}
+        choices={setting.choices ?? []}
+        error={error}
+      />
     );
   }
   return (
@@ -416,11 +462,18 @@ function Launch({
         )}
         {launch.error && <ErrorState error={launch.error} what="The job was not started" retry={start} />}
         <div className="flex flex-wrap items-center gap-3">
-          <Button tone="primary" isPending={launch.isPending} isDisabled={stale} pendingLabel="Starting …" onPress={start}>
+          <Button
+            tone="primary"
+            isPending={launch.isPending}
+            isDisabled={stale}
+            pendingLabel="Starting …"
+            onPress={start}
+          >
             {signedIn ? "Start training" : "Start training without an owner"}
           </Button>
           <p className="text-sm text-muted">
-            It waits its turn if another job runs. You can close the page; pause, stop or cancel it at any time.
+            It waits its turn if another job runs. You can close the page; pause, stop or cancel it at any
+            time.
           </p>
         </div>
       </div>

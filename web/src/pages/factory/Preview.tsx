@@ -7,8 +7,8 @@ import { cx } from "../../ui/classes";
 import { Card } from "../../ui/Page";
 import { ErrorState, Loading, Notice } from "../../ui/states";
 import { Stat, StatRow } from "../../ui/values";
-import { Refusals } from "./Refusals";
 import { estimateQuery, maskQuery, type SubmitJob } from "./queries";
+import { Refusals } from "./Refusals";
 
 const WAITING = "Choose data first.";
 
@@ -16,7 +16,10 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
   const query = useQuery(estimateQuery(submission));
   const { data, isPlaceholderData, isFetching } = query;
   return (
-    <Card title="What it would take" intro="Estimated for this machine, from your data and settings. Nothing is started by looking.">
+    <Card
+      title="What it would take"
+      intro="Estimated for this machine, from your data and settings. Nothing is started by looking."
+    >
       {submission === null ? (
         <p className="text-sm text-muted">{WAITING}</p>
       ) : query.error ? (
@@ -41,13 +44,16 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
             </Stat>
           </StatRow>
           <p className="text-sm">
-            {count(data.records.used, "record")} train, {count(data.records.truncated, "record")} of them cut off at the length
-            limit; {count(data.records.refused, "record")} do not. {formatInteger(data.estimate.tokens)} tokens are read over all
-            passes; {count(data.estimate.parameters, "parameter")} are trained.
+            {count(data.records.used, "record")} train, {count(data.records.truncated, "record")} of them cut
+            off at the length limit; {count(data.records.refused, "record")} do not.{" "}
+            {formatInteger(data.estimate.tokens)} tokens are read over all passes;{" "}
+            {count(data.estimate.parameters, "parameter")} are trained.
           </p>
           <Refusals refusals={data.records.refusals} refused={data.records.refused} />
           {data.records.used === 0 && (
-            <Notice tone="danger">No record would train. Raise the length limit, or choose other data.</Notice>
+            <Notice tone="danger">
+              No record would train. Raise the length limit, or choose other data.
+            </Notice>
           )}
         </div>
       )}
@@ -72,7 +78,9 @@ export function MaskCard({ submission }: { submission: SubmitJob | null }) {
     >
       {!shown || submission === null ? (
         <p className="text-sm text-muted">
-          {submission === null ? WAITING : "Worth a look: it shows a wrong mapping before hours are spent on it."}
+          {submission === null
+            ? WAITING
+            : "Worth a look: it shows a wrong mapping before hours are spent on it."}
         </p>
       ) : query.error ? (
         <ErrorState error={query.error} what="The preview" retry={() => query.refetch()} />
@@ -101,13 +109,26 @@ export function MaskCard({ submission }: { submission: SubmitJob | null }) {
   );
 }
 
-function MaskedText({ tokens, index }: { tokens: readonly { text: string; trained: boolean }[]; index: number }) {
+function MaskedText({
+  tokens,
+  index,
+}: {
+  tokens: readonly { text: string; trained: boolean }[];
+  index: number;
+}) {
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
-    <div role="region" aria-label={`Tokens of record ${index + 1}`} tabIndex={0} className="max-h-56 overflow-y-auto rounded-md border border-line bg-paper px-3 py-2 font-mono text-xs break-words whitespace-pre-wrap">
+    <div
+      role="region"
+      aria-label={`Tokens of record ${index + 1}`}
+      tabIndex={0}
+      className="max-h-56 overflow-y-auto rounded-md border border-line bg-paper px-3 py-2 font-mono text-xs break-words whitespace-pre-wrap"
+    >
       {runs(tokens).map(({ text, trained, from }) =>
         trained ? (
-          <ins key={from} className="rounded-xs bg-accent-soft underline decoration-accent decoration-2 underline-offset-3">
+          <ins
+            key={from}
+            className="rounded-xs bg-accent-soft underline decoration-accent decoration-2 underline-offset-3"
+          >
             {text}
           </ins>
         ) : (

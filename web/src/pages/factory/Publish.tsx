@@ -1,12 +1,12 @@
 /** Publishes what a job made: the builder signs a transaction, then the node serves the model. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { modelsQuery } from "../../api/queries";
 import { keys } from "../../api/keys";
+import { modelsQuery } from "../../api/queries";
 import { modelRegistryAbi } from "../../chain/abis";
 import { useChain } from "../../chain/client";
 import { formatPercent } from "../../lib/format";
-import { LinkButton, Button } from "../../ui/Button";
+import { Button, LinkButton } from "../../ui/Button";
 import { TextField } from "../../ui/fields";
 import { Card } from "../../ui/Page";
 import { ErrorState, Loading, Notice } from "../../ui/states";
@@ -15,7 +15,15 @@ import { Declined } from "../../wallet/approval";
 import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
 import { DataLinks, SignInNotice } from "./parts";
-import { draftQuery, type Job, type ModelDraft, publishArgs, registeredQuery, useForbidden, useServe } from "./queries";
+import {
+  draftQuery,
+  type Job,
+  type ModelDraft,
+  publishArgs,
+  registeredQuery,
+  useForbidden,
+  useServe,
+} from "./queries";
 
 /** Bytes of a name that the registry takes. */
 const NAME_BYTES_MAX = 128;
@@ -26,7 +34,8 @@ export function Publish({ job }: { job: Job }) {
   const forbidden = useForbidden(job);
   const { account } = useWallet();
   const bytes = new TextEncoder().encode(name.trim()).length;
-  const problem = bytes === 0 ? "A name is needed" : bytes > NAME_BYTES_MAX ? `At most ${NAME_BYTES_MAX} bytes` : null;
+  const problem =
+    bytes === 0 ? "A name is needed" : bytes > NAME_BYTES_MAX ? `At most ${NAME_BYTES_MAX} bytes` : null;
   const draft = useQuery(draftQuery(job.id, problem === null ? name.trim() : ""));
   return (
     <Card
@@ -34,7 +43,9 @@ export function Publish({ job }: { job: Job }) {
       intro="Puts the model on chain with its lineage, its price and the split of its fees, and has this node serve it. From then on every paid answer pays you and the contributors of the data."
     >
       <div className="grid gap-4">
-        {draft.error && !draft.data && <ErrorState error={draft.error} what="The model" retry={() => draft.refetch()} />}
+        {draft.error && !draft.data && (
+          <ErrorState error={draft.error} what="The model" retry={() => draft.refetch()} />
+        )}
         {draft.isLoading && <Loading label="Reading what the job made …" />}
         <TextField
           label="Name"
@@ -61,7 +72,10 @@ export function Publish({ job }: { job: Job }) {
             The account that publishes becomes the model's builder and earns the builder's part.
           </Notice>
         ) : (
-          draft.data && problem === null && <Act job={job} draft={draft.data} name={name.trim()} stale={draft.isPlaceholderData} />
+          draft.data &&
+          problem === null && (
+            <Act job={job} draft={draft.data} name={name.trim()} stale={draft.isPlaceholderData} />
+          )
         )}
       </div>
     </Card>
@@ -78,8 +92,8 @@ function Terms({ draft, job }: { draft: ModelDraft; job: Job }) {
         [
           "Price",
           <span key="price">
-            <Wei value={BigInt(price.input_wei) * MILLION} /> for a million tokens in, <Wei value={BigInt(price.output_wei) * MILLION} />{" "}
-            for a million out
+            <Wei value={BigInt(price.input_wei) * MILLION} /> for a million tokens in,{" "}
+            <Wei value={BigInt(price.output_wei) * MILLION} /> for a million out
           </span>,
         ],
         [
@@ -157,7 +171,8 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
     <div className="grid gap-3">
       {onChain && (
         <Notice title={`It is on chain as ${onChain.name}`}>
-          Only this node's part is missing: it checks what is on chain and then serves the model. Nothing is signed for that.
+          Only this node's part is missing: it checks what is on chain and then serves the model. Nothing is
+          signed for that.
         </Notice>
       )}
       <Button

@@ -1,11 +1,19 @@
 import { count } from "../../lib/format";
 
 /** Records that do not train, with reasons. */
-export function Refusals({ refusals, refused }: { refusals: readonly { record: number; reason: string }[]; refused: number }) {
+export function Refusals({
+  refusals,
+  refused,
+}: {
+  refusals: readonly { record: number; reason: string }[];
+  refused: number;
+}) {
   if (refused === 0) return null;
   return (
     <details className="text-sm">
-      <summary className="w-fit text-muted hover:text-ink">Why {count(refused, "record")} do not train</summary>
+      <summary className="w-fit text-muted hover:text-ink">
+        Why {count(refused, "record")} do not train
+      </summary>
       <ul className="mt-1 grid gap-0.5">
         {refusals.map(({ record, reason }) => (
           <li key={record}>

@@ -45,7 +45,11 @@ describe("a history", () => {
 
   it("lets steps that are taken again after a crash replace the first ones", () => {
     const history = take(NO_HISTORY, [step(1, 3), step(2, 2), step(3, 9), step(2, 1.5), step(3, 1)]);
-    expect(history.steps.map((one) => [one.step, one.loss])).toEqual([[1, 3], [2, 1.5], [3, 1]]);
+    expect(history.steps.map((one) => [one.step, one.loss])).toEqual([
+      [1, 3],
+      [2, 1.5],
+      [3, 1],
+    ]);
   });
 
   it("ends a phase with the next one, and with a pause", () => {
@@ -67,7 +71,9 @@ describe("a history", () => {
       measured("base", 0, 5.5),
       measured("tuned", 5, 2),
     ]);
-    expect(history.measured.filter(({ moment }) => moment === "during").map(({ step: at }) => at)).toEqual([2, 4]);
+    expect(history.measured.filter(({ moment }) => moment === "during").map(({ step: at }) => at)).toEqual([
+      2, 4,
+    ]);
     expect(measuredAt(history, "base")?.loss).toBe(5.5);
     expect(measuredAt(history, "tuned")?.loss).toBe(2);
   });
@@ -86,14 +92,22 @@ describe("what remains", () => {
 
   it("follows the speed of the index since it last began", () => {
     const first = [phase("influence", 1000), indexed(10, 2000), indexed(30, 4000)];
-    expect(remaining(take(NO_HISTORY, first))).toEqual({ label: "Indexing influence", part: 0.3, seconds: 7 });
+    expect(remaining(take(NO_HISTORY, first))).toEqual({
+      label: "Indexing influence",
+      part: 0.3,
+      seconds: 7,
+    });
     const pause = event({ kind: "state", state: "paused", reason: null }, 5000);
     const later = [phase("influence", 900_000), indexed(40, 901_000), indexed(50, 902_000)];
     expect(remaining(take(NO_HISTORY, [...first, pause, ...later]))?.seconds).toBe(5);
   });
 
   it("says nothing where nothing is known", () => {
-    expect(remaining(take(NO_HISTORY, [phase("training", 0)]))).toEqual({ label: "Training", part: null, seconds: null });
+    expect(remaining(take(NO_HISTORY, [phase("training", 0)]))).toEqual({
+      label: "Training",
+      part: null,
+      seconds: null,
+    });
     expect(remaining(NO_HISTORY)).toBeNull();
   });
 });
@@ -117,7 +131,13 @@ it("puts the answers of both models beside each other", () => {
 
 it("overlays runs of different length", () => {
   const [short, long] = [take(NO_HISTORY, [step(1, 3)]), take(NO_HISTORY, [step(1, 5), step(2, 4)])];
-  expect(overlay([short, long])).toEqual({ x: [1, 2], values: [[3, null], [5, 4]] });
+  expect(overlay([short, long])).toEqual({
+    x: [1, 2],
+    values: [
+      [3, null],
+      [5, 4],
+    ],
+  });
 });
 
 it("offers what a state allows", () => {

@@ -87,7 +87,15 @@ function takeOne(before: JobHistory, { happening, sequence, at_ms: atMs }: JobEv
       return { ...history, encoded: { report, heldOut, estimate } };
     }
     case "step": {
-      const { step, steps, loss, learning_rate: learningRate, grad_norm: gradNorm, tokens, seconds } = happening;
+      const {
+        step,
+        steps,
+        loss,
+        learning_rate: learningRate,
+        grad_norm: gradNorm,
+        tokens,
+        seconds,
+      } = happening;
       // After a crash a job goes on from its last checkpoint and takes some steps again: the later ones count.
       const kept = keepBefore(history.steps, step);
       return {
@@ -98,11 +106,16 @@ function takeOne(before: JobHistory, { happening, sequence, at_ms: atMs }: JobEv
     }
     case "evaluated": {
       const { moment, step, evaluation } = happening;
-      const others = history.measured.filter((one) => one.moment !== moment || (moment === "during" && one.step < step));
+      const others = history.measured.filter(
+        (one) => one.moment !== moment || (moment === "during" && one.step < step),
+      );
       return { ...history, measured: [...others, { moment, step, evaluation, atMs }] };
     }
     case "checkpoint":
-      return { ...history, checkpoints: [...history.checkpoints.filter((at) => at < happening.step), happening.step] };
+      return {
+        ...history,
+        checkpoints: [...history.checkpoints.filter((at) => at < happening.step), happening.step],
+      };
     case "indexed": {
       const { done, total } = happening;
       const known = history.indexed;
@@ -124,7 +137,9 @@ function keepBefore(steps: readonly Step[], step: number): readonly Step[] {
 
 function endPhase(phases: readonly PhaseRun[], atMs: number): readonly PhaseRun[] {
   const last = phases.at(-1);
-  return last === undefined || last.toMs !== null ? phases : [...phases.slice(0, -1), { ...last, toMs: atMs }];
+  return last === undefined || last.toMs !== null
+    ? phases
+    : [...phases.slice(0, -1), { ...last, toMs: atMs }];
 }
 
 /** True when the phase that runs now had begun by then, so that no pause lies between. */
@@ -145,13 +160,37 @@ export interface Remaining {
 const SPEED_STEPS = 20;
 
 export const PHASES: readonly { phase: Phase; label: string; what: string }[] = [
-  { phase: "encoding", label: "Reading records", what: "Records become tokens; what does not fit is reported." },
-  { phase: "measuring_base", label: "Measuring the base model", what: "The base model answers the held-out records." },
+  {
+    phase: "encoding",
+    label: "Reading records",
+    what: "Records become tokens; what does not fit is reported.",
+  },
+  {
+    phase: "measuring_base",
+    label: "Measuring the base model",
+    what: "The base model answers the held-out records.",
+  },
   { phase: "training", label: "Training", what: "The adapter learns, step by step." },
-  { phase: "measuring_tuned", label: "Measuring the tuned model", what: "The adapter answers the same records." },
-  { phase: "influence", label: "Indexing influence", what: "A gradient per record is kept, so that answers can be traced." },
-  { phase: "suffixes", label: "Indexing text", what: "The training text is indexed, so that quotations are found." },
-  { phase: "writing", label: "Writing the model", what: "Adapter, indexes and manifest are written and hashed." },
+  {
+    phase: "measuring_tuned",
+    label: "Measuring the tuned model",
+    what: "The adapter answers the same records.",
+  },
+  {
+    phase: "influence",
+    label: "Indexing influence",
+    what: "A gradient per record is kept, so that answers can be traced.",
+  },
+  {
+    phase: "suffixes",
+    label: "Indexing text",
+    what: "The training text is indexed, so that quotations are found.",
+  },
+  {
+    phase: "writing",
+    label: "Writing the model",
+    what: "Adapter, indexes and manifest are written and hashed.",
+  },
 ];
 
 export function currentPhase(history: JobHistory): Phase | null {
@@ -216,7 +255,10 @@ export interface Compared {
 /** Answers of base and tuned model to the same held-out records, side by side. */
 export function compareSamples(base: Evaluation | null, tuned: Evaluation | null): Compared[] {
   const rows = new Map<number, Compared>();
-  for (const [which, evaluation] of [["base", base], ["tuned", tuned]] as const) {
+  for (const [which, evaluation] of [
+    ["base", base],
+    ["tuned", tuned],
+  ] as const) {
     for (const { record, expected, answer } of evaluation?.samples ?? []) {
       const row = rows.get(record) ?? { record, expected, base: null, tuned: null };
       rows.set(record, { ...row, [which]: answer });

@@ -59,7 +59,12 @@ export function SignInNotice({ why }: { why: string }) {
               Connect an account
             </LinkButton>
           ) : (
-            <Button size="sm" isPending={sign.isPending} pendingLabel="Signing in …" onPress={() => sign.mutate()}>
+            <Button
+              size="sm"
+              isPending={sign.isPending}
+              pendingLabel="Signing in …"
+              onPress={() => sign.mutate()}
+            >
               Sign in
             </Button>
           )
@@ -67,7 +72,9 @@ export function SignInNotice({ why }: { why: string }) {
       >
         {why}
       </Notice>
-      {sign.error && !(sign.error instanceof Declined) && <ErrorState error={sign.error} what="The sign-in" />}
+      {sign.error && !(sign.error instanceof Declined) && (
+        <ErrorState error={sign.error} what="The sign-in" />
+      )}
     </>
   );
 }

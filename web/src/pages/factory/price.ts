@@ -15,6 +15,10 @@ export function openPerMillion(wei: string | bigint): string {
 }
 
 /** What an answer of some length costs. */
-export function answerPrice(price: { input: bigint; output: bigint }, tokensIn: number, tokensOut: number): bigint {
+export function answerPrice(
+  price: { input: bigint; output: bigint },
+  tokensIn: number,
+  tokensOut: number,
+): bigint {
   return price.input * BigInt(tokensIn) + price.output * BigInt(tokensOut);
 }

@@ -1,6 +1,7 @@
 /** What ModelFactory reads and does. */
-import { keepPreviousData, queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+
 import type { QueryClient } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { type Hex, isAddressEqual } from "viem";
 import { readContract } from "viem/actions";
@@ -9,8 +10,8 @@ import { type StreamState, useEventStream } from "../../api/events";
 import { keys } from "../../api/keys";
 import type { components } from "../../api/schema";
 import { modelRegistryAbi } from "../../chain/abis";
-import { useSession } from "../../wallet/session";
 import type { ChainInfo } from "../../chain/client";
+import { useSession } from "../../wallet/session";
 import { type Action, type JobEvent, type JobHistory, NO_HISTORY, take } from "./history";
 
 type Schemas = components["schemas"];
@@ -129,7 +130,11 @@ export const recipeQuery = (preset: PresetName, name: string, snapshots: readonl
       body(
         api.POST("/v1/fine_tuning/recipe", {
           params: {},
-          body: { preset, name, snapshots: snapshots.map(({ datanet, snapshot }) => ({ datanet, snapshot })) },
+          body: {
+            preset,
+            name,
+            snapshots: snapshots.map(({ datanet, snapshot }) => ({ datanet, snapshot })),
+          },
           signal,
         }),
       ),
@@ -205,16 +210,28 @@ export const draftQuery = (id: number, name: string) =>
   });
 
 /** What the registry holds of a manifest published by `builder`: null where it holds nothing. */
-export const registeredQuery = (info: ChainInfo, builder: Hex | undefined, manifestHash: string | undefined) =>
+export const registeredQuery = (
+  info: ChainInfo,
+  builder: Hex | undefined,
+  manifestHash: string | undefined,
+) =>
   queryOptions({
     queryKey: [...keys.chain, "registered", builder, manifestHash],
     queryFn: async () => {
       const registry = { address: info.contracts.modelRegistry, abi: modelRegistryAbi } as const;
       const args = [builder as Hex, manifestHash as Hex] as const;
       const modelId = await readContract(info.client, { ...registry, functionName: "modelIdOf", args });
-      const known = await readContract(info.client, { ...registry, functionName: "isModel", args: [modelId] });
+      const known = await readContract(info.client, {
+        ...registry,
+        functionName: "isModel",
+        args: [modelId],
+      });
       if (!known) return null;
-      const model = await readContract(info.client, { ...registry, functionName: "getModel", args: [modelId] });
+      const model = await readContract(info.client, {
+        ...registry,
+        functionName: "getModel",
+        args: [modelId],
+      });
       return { modelId, name: model.name };
     },
     enabled: builder !== undefined && manifestHash !== undefined,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { openPerMillion, weiPerToken } from "./price";
 import {
   applyEdits,
   compareRecipes,
@@ -9,7 +10,6 @@ import {
   SETTINGS,
   shown,
 } from "./settings";
-import { openPerMillion, weiPerToken } from "./price";
 
 const recipe: Recipe = {
   name: "m",
@@ -41,7 +41,12 @@ const recipe: Recipe = {
         normalise: "per_checkpoint",
         quantise_bits: 8,
       },
-      provenance: { indexed: "completions", span_tokens_min: 2, spans_kept_percent: 5, occurrences_max: 1000 },
+      provenance: {
+        indexed: "completions",
+        span_tokens_min: 2,
+        spans_kept_percent: 5,
+        occurrences_max: 1000,
+      },
       weights: { mad_factor: 6, top_k: 32, background_max: 65536 },
     },
   },

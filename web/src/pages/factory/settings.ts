@@ -83,7 +83,10 @@ const influence = (recipe: Recipe, change: Partial<Schemas["InfluencePolicy"]>):
 const weights = (recipe: Recipe, change: Partial<Schemas["WeightsPolicy"]>): Recipe => {
   const { attribution } = recipe;
   const { policy } = attribution;
-  return { ...recipe, attribution: { ...attribution, policy: { ...policy, weights: { ...policy.weights, ...change } } } };
+  return {
+    ...recipe,
+    attribution: { ...attribution, policy: { ...policy, weights: { ...policy.weights, ...change } } },
+  };
 };
 const provenance = (recipe: Recipe, change: Partial<Schemas["SuffixPolicy"]>): Recipe => {
   const { attribution } = recipe;
@@ -101,9 +104,30 @@ export const GROUPS: readonly Group[] = [
   {
     title: "How long and how fast it learns",
     settings: [
-      whole("epochs", "Passes over the data", "Every record is seen this often. More passes learn more by heart.", [1, 1000], (r) => r.epochs, (r, epochs) => ({ ...r, epochs })),
-      whole("batch_size", "Records in a step", "Larger steps are smoother and fewer.", [1, 1024], (r) => r.batch_size, (r, batch_size) => ({ ...r, batch_size })),
-      real("learning_rate", "Learning rate", "How far each step goes at most. Halve it when the loss jumps.", { least: 0, most: 1, above: true }, (r) => r.learning_rate, (r, learning_rate) => ({ ...r, learning_rate })),
+      whole(
+        "epochs",
+        "Passes over the data",
+        "Every record is seen this often. More passes learn more by heart.",
+        [1, 1000],
+        (r) => r.epochs,
+        (r, epochs) => ({ ...r, epochs }),
+      ),
+      whole(
+        "batch_size",
+        "Records in a step",
+        "Larger steps are smoother and fewer.",
+        [1, 1024],
+        (r) => r.batch_size,
+        (r, batch_size) => ({ ...r, batch_size }),
+      ),
+      real(
+        "learning_rate",
+        "Learning rate",
+        "How far each step goes at most. Halve it when the loss jumps.",
+        { least: 0, most: 1, above: true },
+        (r) => r.learning_rate,
+        (r, learning_rate) => ({ ...r, learning_rate }),
+      ),
       {
         key: "schedule",
         label: "Learning rate over time",
@@ -117,9 +141,31 @@ export const GROUPS: readonly Group[] = [
         read: (r) => r.schedule,
         write: (r, schedule) => ({ ...r, schedule: schedule as Recipe["schedule"] }),
       },
-      whole("warmup_steps", "Warm-up", "The rate rises from zero over this many steps.", [0, 4294967295], (r) => r.warmup_steps, (r, warmup_steps) => ({ ...r, warmup_steps }), "steps"),
-      real("weight_decay", "Weight decay", "Pulls weights towards zero; 0 for none.", { least: 0, most: 1 }, (r) => r.weight_decay, (r, weight_decay) => ({ ...r, weight_decay })),
-      real("max_grad_norm", "Longest gradient", "Longer gradients are scaled down to it; 0 for no limit.", { least: 0, most: 1e6 }, (r) => r.max_grad_norm, (r, max_grad_norm) => ({ ...r, max_grad_norm })),
+      whole(
+        "warmup_steps",
+        "Warm-up",
+        "The rate rises from zero over this many steps.",
+        [0, 4294967295],
+        (r) => r.warmup_steps,
+        (r, warmup_steps) => ({ ...r, warmup_steps }),
+        "steps",
+      ),
+      real(
+        "weight_decay",
+        "Weight decay",
+        "Pulls weights towards zero; 0 for none.",
+        { least: 0, most: 1 },
+        (r) => r.weight_decay,
+        (r, weight_decay) => ({ ...r, weight_decay }),
+      ),
+      real(
+        "max_grad_norm",
+        "Longest gradient",
+        "Longer gradients are scaled down to it; 0 for no limit.",
+        { least: 0, most: 1e6 },
+        (r) => r.max_grad_norm,
+        (r, max_grad_norm) => ({ ...r, max_grad_norm }),
+      ),
       {
         key: "seed",
         label: "Seed",
@@ -133,8 +179,22 @@ export const GROUPS: readonly Group[] = [
   {
     title: "The adapter",
     settings: [
-      whole("lora.rank", "Rank", "Size of the adapter. 8 is enough for most; more learns finer things and takes longer.", [1, 256], (r) => r.lora.rank, (r, rank) => ({ ...r, lora: { ...r.lora, rank } })),
-      real("lora.alpha", "Alpha", "The adapter's strength is alpha divided by rank; twice the rank is usual.", { least: 0, most: 1e4, above: true }, (r) => r.lora.alpha, (r, alpha) => ({ ...r, lora: { ...r.lora, alpha } })),
+      whole(
+        "lora.rank",
+        "Rank",
+        "Size of the adapter. 8 is enough for most; more learns finer things and takes longer.",
+        [1, 256],
+        (r) => r.lora.rank,
+        (r, rank) => ({ ...r, lora: { ...r.lora, rank } }),
+      ),
+      real(
+        "lora.alpha",
+        "Alpha",
+        "The adapter's strength is alpha divided by rank; twice the rank is usual.",
+        { least: 0, most: 1e4, above: true },
+        (r) => r.lora.alpha,
+        (r, alpha) => ({ ...r, lora: { ...r.lora, alpha } }),
+      ),
       {
         key: "lora.targets",
         label: "Adapted modules",
@@ -148,7 +208,15 @@ export const GROUPS: readonly Group[] = [
   {
     title: "How records are read",
     settings: [
-      whole("max_sequence_tokens", "Longest record", "Longer records are handled as chosen below. Memory grows with it.", [2, 8192], (r) => r.max_sequence_tokens, (r, max_sequence_tokens) => ({ ...r, max_sequence_tokens }), "tokens"),
+      whole(
+        "max_sequence_tokens",
+        "Longest record",
+        "Longer records are handled as chosen below. Memory grows with it.",
+        [2, 8192],
+        (r) => r.max_sequence_tokens,
+        (r, max_sequence_tokens) => ({ ...r, max_sequence_tokens }),
+        "tokens",
+      ),
       {
         key: "over_long",
         label: "Longer records",
@@ -174,8 +242,24 @@ export const GROUPS: readonly Group[] = [
   {
     title: "How it is measured",
     settings: [
-      whole("evaluation.every_steps", "Measure while training, every", "0 measures before and after only.", [0, 4294967295], (r) => r.evaluation.every_steps, (r, every_steps) => evaluation(r, { every_steps }), "steps"),
-      whole("evaluation.max_new_tokens", "Longest measured answer", "Answers to held-out records are cut here.", [1, 1024], (r) => r.evaluation.max_new_tokens, (r, max_new_tokens) => evaluation(r, { max_new_tokens }), "tokens"),
+      whole(
+        "evaluation.every_steps",
+        "Measure while training, every",
+        "0 measures before and after only.",
+        [0, 4294967295],
+        (r) => r.evaluation.every_steps,
+        (r, every_steps) => evaluation(r, { every_steps }),
+        "steps",
+      ),
+      whole(
+        "evaluation.max_new_tokens",
+        "Longest measured answer",
+        "Answers to held-out records are cut here.",
+        [1, 1024],
+        (r) => r.evaluation.max_new_tokens,
+        (r, max_new_tokens) => evaluation(r, { max_new_tokens }),
+        "tokens",
+      ),
     ],
   },
   {
@@ -189,11 +273,28 @@ export const GROUPS: readonly Group[] = [
         read: (r) => r.attribution.checkpoints_bps.map((bps) => bps / 100).join(" "),
         write: (r, text) => ({
           ...r,
-          attribution: { ...r.attribution, checkpoints_bps: list(text).map((part) => Math.round(Number(part) * 100)) },
+          attribution: {
+            ...r.attribution,
+            checkpoints_bps: list(text).map((part) => Math.round(Number(part) * 100)),
+          },
         }),
       },
-      whole("projection_dim", "Projected dimensions", "A multiple of 8. More are more exact and make a larger index.", [8, 256], (r) => r.attribution.policy.influence.projection_dim, (r, projection_dim) => influence(r, { projection_dim })),
-      whole("quantise_bits", "Bits of a stored value", "Fewer make a smaller and coarser index.", [2, 8], (r) => r.attribution.policy.influence.quantise_bits, (r, quantise_bits) => influence(r, { quantise_bits })),
+      whole(
+        "projection_dim",
+        "Projected dimensions",
+        "A multiple of 8. More are more exact and make a larger index.",
+        [8, 256],
+        (r) => r.attribution.policy.influence.projection_dim,
+        (r, projection_dim) => influence(r, { projection_dim }),
+      ),
+      whole(
+        "quantise_bits",
+        "Bits of a stored value",
+        "Fewer make a smaller and coarser index.",
+        [2, 8],
+        (r) => r.attribution.policy.influence.quantise_bits,
+        (r, quantise_bits) => influence(r, { quantise_bits }),
+      ),
       {
         key: "preconditioner",
         label: "Weighing of gradients",
@@ -208,7 +309,14 @@ export const GROUPS: readonly Group[] = [
         read: (r) => r.attribution.policy.influence.preconditioner,
         write: (r, preconditioner) => influence(r, { preconditioner }),
       },
-      whole("damping_milli", "Damping", "In thousandths of the mean eigenvalue. More is steadier and less sharp.", [1, 4294967295], (r) => r.attribution.policy.influence.damping_milli, (r, damping_milli) => influence(r, { damping_milli })),
+      whole(
+        "damping_milli",
+        "Damping",
+        "In thousandths of the mean eigenvalue. More is steadier and less sharp.",
+        [1, 4294967295],
+        (r) => r.attribution.policy.influence.damping_milli,
+        (r, damping_milli) => influence(r, { damping_milli }),
+      ),
       {
         key: "normalise",
         label: "Length of gradients",
@@ -221,10 +329,39 @@ export const GROUPS: readonly Group[] = [
         read: (r) => r.attribution.policy.influence.normalise,
         write: (r, normalise) => influence(r, { normalise }),
       },
-      whole("layer_stride", "Layers", "1 takes every layer into the index, 2 every second.", [1, 65535], (r) => r.attribution.policy.influence.sites.layer_stride, (r, layer_stride) => influence(r, { sites: { ...r.attribution.policy.influence.sites, layer_stride } })),
-      whole("mad_factor", "What stands out", "A record counts when its score is this many median deviations away from the median.", [0, 4294967295], (r) => r.attribution.policy.weights.mad_factor, (r, mad_factor) => weights(r, { mad_factor })),
-      whole("top_k", "Most paid contributors", "So many contributors are paid for one answer at most.", [1, 65535], (r) => r.attribution.policy.weights.top_k, (r, top_k) => weights(r, { top_k })),
-      whole("background_max", "Background sample", "Above this many records, what is usual is estimated from a sample of this size.", [1, 4294967295], (r) => r.attribution.policy.weights.background_max, (r, background_max) => weights(r, { background_max })),
+      whole(
+        "layer_stride",
+        "Layers",
+        "1 takes every layer into the index, 2 every second.",
+        [1, 65535],
+        (r) => r.attribution.policy.influence.sites.layer_stride,
+        (r, layer_stride) =>
+          influence(r, { sites: { ...r.attribution.policy.influence.sites, layer_stride } }),
+      ),
+      whole(
+        "mad_factor",
+        "What stands out",
+        "A record counts when its score is this many median deviations away from the median.",
+        [0, 4294967295],
+        (r) => r.attribution.policy.weights.mad_factor,
+        (r, mad_factor) => weights(r, { mad_factor }),
+      ),
+      whole(
+        "top_k",
+        "Most paid contributors",
+        "So many contributors are paid for one answer at most.",
+        [1, 65535],
+        (r) => r.attribution.policy.weights.top_k,
+        (r, top_k) => weights(r, { top_k }),
+      ),
+      whole(
+        "background_max",
+        "Background sample",
+        "Above this many records, what is usual is estimated from a sample of this size.",
+        [1, 4294967295],
+        (r) => r.attribution.policy.weights.background_max,
+        (r, background_max) => weights(r, { background_max }),
+      ),
       {
         key: "indexed",
         label: "Text searched for quotations",
@@ -237,9 +374,32 @@ export const GROUPS: readonly Group[] = [
         read: (r) => r.attribution.policy.provenance.indexed,
         write: (r, indexed) => provenance(r, { indexed }),
       },
-      whole("span_tokens_min", "Shortest quotation", "Shorter runs do not count as quoted.", [1, 65535], (r) => r.attribution.policy.provenance.span_tokens_min, (r, span_tokens_min) => provenance(r, { span_tokens_min }), "tokens"),
-      whole("spans_kept_percent", "Quotations kept", "In per cent of an answer's tokens; the rarest are kept.", [1, 100], (r) => r.attribution.policy.provenance.spans_kept_percent, (r, spans_kept_percent) => provenance(r, { spans_kept_percent }), "%"),
-      whole("occurrences_max", "Too common to pay", "A passage that occurs more often pays nobody.", [1, 4294967295], (r) => r.attribution.policy.provenance.occurrences_max, (r, occurrences_max) => provenance(r, { occurrences_max })),
+      whole(
+        "span_tokens_min",
+        "Shortest quotation",
+        "Shorter runs do not count as quoted.",
+        [1, 65535],
+        (r) => r.attribution.policy.provenance.span_tokens_min,
+        (r, span_tokens_min) => provenance(r, { span_tokens_min }),
+        "tokens",
+      ),
+      whole(
+        "spans_kept_percent",
+        "Quotations kept",
+        "In per cent of an answer's tokens; the rarest are kept.",
+        [1, 100],
+        (r) => r.attribution.policy.provenance.spans_kept_percent,
+        (r, spans_kept_percent) => provenance(r, { spans_kept_percent }),
+        "%",
+      ),
+      whole(
+        "occurrences_max",
+        "Too common to pay",
+        "A passage that occurs more often pays nobody.",
+        [1, 4294967295],
+        (r) => r.attribution.policy.provenance.occurrences_max,
+        (r, occurrences_max) => provenance(r, { occurrences_max }),
+      ),
     ],
   },
 ];
@@ -279,7 +439,9 @@ function checkpointsProblem(parts: readonly string[]): string | null {
   const values = parts.map(Number);
   if (values.length === 0 || values.length > CHECKPOINTS_MAX) return `1 to ${CHECKPOINTS_MAX} of them`;
   if (values.some((value) => !(value >= 0 && value <= 100))) return "Each 0 to 100";
-  return values.every((value, index) => index === 0 || (values[index - 1] ?? 0) < value) ? null : "They must ascend";
+  return values.every((value, index) => index === 0 || (values[index - 1] ?? 0) < value)
+    ? null
+    : "They must ascend";
 }
 
 export interface Edited {
@@ -314,7 +476,8 @@ export function heldOutKind(heldOut: HeldOut): HeldOutKind {
 export function heldOutFrom(kind: HeldOutKind, text: string): HeldOut | null {
   const value = Number(text.trim() || Number.NaN);
   if (kind === "none") return "none";
-  if (kind === "per_response") return Number.isInteger(value) && value >= 1 && value <= 1e6 ? { per_response: value } : null;
+  if (kind === "per_response")
+    return Number.isInteger(value) && value >= 1 && value <= 1e6 ? { per_response: value } : null;
   const bps = Math.round(value * 100);
   return bps >= 1 && bps <= 9000 ? { bps } : null;
 }
@@ -332,12 +495,19 @@ export function compareRecipes(recipes: readonly Recipe[]): Difference[] {
     values,
     differs: new Set(values).size > 1,
   });
-  const data = recipes.map((recipe) => recipe.snapshots.map((one) => `Datanet ${one.datanet}, snapshot ${one.snapshot}`).join("; "));
+  const data = recipes.map((recipe) =>
+    recipe.snapshots.map((one) => `Datanet ${one.datanet}, snapshot ${one.snapshot}`).join("; "),
+  );
   const heldOut = recipes.map(({ evaluation: { held_out } }) => describeHeldOut(held_out));
   return [
     row("Data", data),
     row("Kept from training", heldOut),
-    ...SETTINGS.map((setting) => row(setting.label, recipes.map((recipe) => shown(setting, recipe)))),
+    ...SETTINGS.map((setting) =>
+      row(
+        setting.label,
+        recipes.map((recipe) => shown(setting, recipe)),
+      ),
+    ),
   ];
 }
 
