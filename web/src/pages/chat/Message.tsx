@@ -191,31 +191,34 @@ export function Answer({
 }
 
 /** What the answer cost; while unknown, what it can have cost. */
-function Cost({ facts: { charged, ceiling, tokensIn, tokensOut, state } }: { facts: AnswerFacts }) {
-  const tokens =
-    tokensIn !== undefined && tokensOut !== undefined
-      ? `${count(tokensIn, "token")} in, ${tokensOut} out`
-      : null;
+function Cost({ facts }: { facts: AnswerFacts }) {
+  const { tokensIn, tokensOut } = facts;
+  const counted = tokensIn !== undefined && tokensOut !== undefined;
   return (
     <span>
-      {charged !== undefined ? (
-        <>
-          Cost <Wei value={charged} />
-        </>
-      ) : ceiling === undefined ? (
-        state === "failed" ? (
-          "Nothing was charged"
-        ) : (
-          "Free"
-        )
-      ) : (
-        <>
-          Not known yet what it cost; at most <Wei value={ceiling} />
-        </>
-      )}
-      {tokens && ` · ${tokens}`}
+      <Charge facts={facts} />
+      {counted && ` · ${count(tokensIn, "token")} in, ${tokensOut} out`}
     </span>
   );
+}
+
+function Charge({ facts: { charged, ceiling, unsettled, free } }: { facts: AnswerFacts }) {
+  if (charged !== undefined) {
+    return (
+      <>
+        Cost <Wei value={charged} />
+      </>
+    );
+  }
+  if (ceiling !== undefined) {
+    return (
+      <>
+        Not known what it cost; at most <Wei value={ceiling} />
+      </>
+    );
+  }
+  if (unsettled) return <>A payment was sent; whether it was charged shows with the next answer</>;
+  return <>{free ? "Free" : "Nothing was charged"}</>;
 }
 
 function Failed({

@@ -91,6 +91,8 @@ describe("branches", () => {
     expect(dropFailed(add(edited(), nothing), "a9").messages).toEqual(edited().messages);
     const charged = answer("a9", "q1", "", 9, { state: "failed", ceiling: "4" });
     expect(dropFailed(add(edited(), charged), "a9").messages).toHaveProperty("a9");
+    const unsettled = answer("a9", "q1", "", 9, { state: "failed", unsettled: true });
+    expect(dropFailed(add(edited(), unsettled), "a9").messages).toHaveProperty("a9");
     expect(dropFailed(edited(), "a1")).toEqual(edited());
   });
 

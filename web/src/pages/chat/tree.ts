@@ -27,6 +27,10 @@ export interface AnswerFacts {
   need?: { kind: "account" } | { kind: "deposit"; missing: string; ceiling: string };
   /** The most that it could cost; absent for free answers. */
   ceiling?: string;
+  /** The node asked for no payment. */
+  free?: boolean;
+  /** A payment was sent and no answer to it came: nobody here knows whether it was charged. */
+  unsettled?: boolean;
   /** What it cost; absent while that is unknown. */
   charged?: string;
   tokensIn?: number;
@@ -128,11 +132,13 @@ export function change(
   return { ...conversation, messages: { ...conversation.messages, [id]: by(message) } };
 }
 
+const mayHaveCost = ({ ceiling, unsettled }: AnswerFacts) => ceiling !== undefined || unsettled === true;
+
 /** Takes an attempt that came to nothing out again, so that it is no branch. Whatever something hangs on stays. */
 export function dropFailed(conversation: Conversation, id: string): Conversation {
   const { [id]: message, ...messages } = conversation.messages;
   const nothing =
-    message?.answer?.state === "failed" && message.text === "" && message.answer.ceiling === undefined;
+    message?.answer?.state === "failed" && message.text === "" && !mayHaveCost(message.answer);
   return nothing && children(conversation, id).length === 0 ? { ...conversation, messages } : conversation;
 }
 

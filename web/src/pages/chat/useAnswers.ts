@@ -1,6 +1,6 @@
 /** Asks, pays, and writes the answer into the conversation as it comes. */
 import { useCallback, useRef, useState } from "react";
-import { ApiError, describeError } from "../../api/error";
+import { ApiError, describeError, NetworkError } from "../../api/error";
 import { readStream } from "../../api/events";
 import { DepositNeeded, type Paid, usePaidAsk } from "../../channel/use-channel";
 import { Declined } from "../../wallet/approval";
@@ -41,8 +41,8 @@ interface Running {
   /** Set once the node answers; null before that, and for free answers. */
   paid: Paid | null;
   stopped: boolean;
-  /** Length of the text so far. */
-  length: number;
+  /** How far the payment is: nothing signed, signed, sent. */
+  payment: "none" | "signed" | "sent";
 }
 
 const STEPS: Record<string, string> = {
@@ -75,9 +75,13 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     const facts: AnswerFacts = { model: model.id, state: "writing" };
     const atMs = Date.now();
     put(add(conversation, { id, parent: question, role: "assistant", text: "", atMs, answer: facts }), true);
-    const run: Running = { abort: new AbortController(), paid: null, stopped: false, length: 0 };
+    const run: Running = { abort: new AbortController(), paid: null, stopped: false, payment: "none" };
     running.current.set(id, run);
-    const say = (step: string) => setSteps((before) => ({ ...before, [id]: STEPS[step] ?? step }));
+    const say = (step: string) => {
+      if (step === "signing") run.payment = "signed";
+      else if (step === "asking" && run.payment === "signed") run.payment = "sent";
+      setSteps((before) => ({ ...before, [id]: STEPS[step] ?? step }));
+    };
     const write = (text: string, more: Partial<AnswerFacts>, save: boolean) =>
       update(
         conversation.id,
@@ -121,14 +125,13 @@ async function answer(
   try {
     const { response, paid } = await askNode();
     run.paid = paid;
-    const ceiling = paid === null ? {} : { ceiling: paid.ceiling.toString() };
+    const ceiling = paid === null ? { free: true } : { ceiling: paid.ceiling.toString() };
     write("", ceiling, true);
     say("Waiting for the first word …");
     if (response.body === null) throw new ApiError(502, "empty", "the node's answer is empty");
     let drawn = 0;
     for await (const line of readStream(response.body)) {
       streamed = takeLine(streamed, line);
-      run.length = streamed.text.length;
       if (run.stopped && stoppedAt === undefined) {
         stoppedAt = streamed.text.length;
         say("Stopped here. The node finishes the answer; waiting for what it cost …");
@@ -151,7 +154,9 @@ async function answer(
       true,
     );
   } catch (error) {
-    write(streamed.text, failure(error, run.stopped), true);
+    const silent = run.stopped || error instanceof NetworkError;
+    const unsettled = run.payment === "sent" && run.paid === null && silent;
+    write(streamed.text, { ...failure(error, run.stopped), ...(unsettled ? { unsettled } : {}) }, true);
   }
 }
 
