@@ -17,7 +17,7 @@ import { ModelName } from "./ModelName";
 import { type EarningsPart, type EarningsView, earningsQuery, statementQuery } from "./queries";
 import { RecordsCard } from "./Records";
 import { StatementCard } from "./Statement";
-import { asOpen, byEpoch, cumulate, drawnOpen, roleOf } from "./sums";
+import { byEpoch, cumulate, drawn, type EpochSum, roleOf, unitFor } from "./sums";
 import { WaitingCard } from "./Waiting";
 
 const ABOUT =
@@ -148,7 +148,6 @@ function OverTime({ address }: { address: Address }) {
   const query = useInfiniteQuery(statementQuery(address));
   const lines = query.data?.pages.flatMap((page) => page.data) ?? [];
   const sums = byEpoch(lines);
-  const totals = cumulate(sums);
   const partial = query.hasNextPage;
   return (
     <Card
@@ -156,7 +155,7 @@ function OverTime({ address }: { address: Address }) {
       intro={
         partial
           ? `From the latest ${formatInteger(lines.length)} answers; read more of them in the statement below to draw more.`
-          : "Each bar is an epoch, in which the receipts of many answers are settled together."
+          : "Each point is an epoch, in which the receipts of many answers are settled together."
       }
     >
       {query.isPending && !query.error ? (
@@ -173,30 +172,41 @@ function OverTime({ address }: { address: Address }) {
           </Empty>
         )
       ) : (
-        <Chart
-          title="Earned in each epoch, and together"
-          x={{
-            label: "Epoch",
-            values: sums.map(({ epoch }) => epoch),
-            format: (value) => String(Math.round(value)),
-          }}
-          y={{ format: drawnOpen }}
-          series={[
-            {
-              label: "In the epoch",
-              values: sums.map(({ wei }) => asOpen(wei)),
-              kind: "bars",
-              tone: "accent",
-            },
-            {
-              label: partial ? "Together, since the first shown" : "Together",
-              values: totals.map(asOpen),
-              tone: "second",
-            },
-          ]}
-        />
+        <EpochChart sums={sums} partial={partial} />
       )}
     </Card>
+  );
+}
+
+/** Begins at nothing, one epoch before the first that paid. */
+function EpochChart({ sums, partial }: { sums: readonly EpochSum[]; partial: boolean }) {
+  const totals = cumulate(sums);
+  const unit = unitFor(totals.at(-1) ?? 0n);
+  const scaled = (wei: bigint) => Number(wei) / unit.wei;
+  const epochs = sums.map(({ epoch }) => epoch);
+  return (
+    <Chart
+      title={`Earned in each epoch, and together, in ${unit.name}`}
+      x={{
+        label: "Epoch",
+        values: [(epochs[0] ?? 1) - 1, ...epochs],
+        format: (value) => (Number.isInteger(value) ? String(value) : ""),
+      }}
+      y={{ format: drawn }}
+      series={[
+        {
+          label: "In the epoch",
+          values: [null, ...sums.map(({ wei }) => scaled(wei))],
+          kind: "points",
+          tone: "accent",
+        },
+        {
+          label: partial ? "Together, since the first shown" : "Together",
+          values: [0, ...totals.map(scaled)],
+          tone: "second",
+        },
+      ]}
+    />
   );
 }
 

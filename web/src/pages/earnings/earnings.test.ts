@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { claimLeaf, type SumNode } from "../../verify/merkle";
 import { checkClaim, type HubState } from "./claim";
 import type { ClaimView } from "./queries";
-import { asOpen, byEpoch, cumulate, drawnOpen, excerpt, timeLeft } from "./sums";
+import { byEpoch, cumulate, drawn, excerpt, timeLeft, unitFor } from "./sums";
 
 const place = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
 const account = `0x${"11".repeat(20)}` as Address;
@@ -86,8 +86,12 @@ describe("sums over epochs", () => {
     expect(byEpoch([])).toEqual([]);
   });
 
-  it("are drawn without exponents", () => {
-    expect(drawnOpen(asOpen(12_345_678_901n))).toBe("0.00000001235 OPEN");
+  it("are drawn in a unit with short numbers", () => {
+    expect(unitFor(5n * 10n ** 17n).name).toBe("OPEN");
+    expect(unitFor(45n * 10n ** 13n).name).toBe("thousandths of an OPEN");
+    expect(unitFor(12_345_678_901n).name).toBe("billionths of an OPEN");
+    expect(unitFor(0n).name).toBe("wei");
+    expect(drawn(0.123456)).toBe("0.1235");
   });
 });
 

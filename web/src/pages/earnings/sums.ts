@@ -27,15 +27,24 @@ export function cumulate(sums: readonly EpochSum[]): bigint[] {
   });
 }
 
-/** An amount as a number for drawing; the text beside it is exact. */
-export function asOpen(wei: bigint): number {
-  return Number(wei) / 1e18;
+/** Units for drawing, so that an axis has short numbers. */
+const UNITS: readonly { name: string; wei: number }[] = [
+  { name: "OPEN", wei: 1e18 },
+  { name: "thousandths of an OPEN", wei: 1e15 },
+  { name: "millionths of an OPEN", wei: 1e12 },
+  { name: "billionths of an OPEN", wei: 1e9 },
+];
+const WEI = { name: "wei", wei: 1 };
+
+/** The largest unit in which `most` is at least a tenth. */
+export function unitFor(most: bigint): { name: string; wei: number } {
+  return UNITS.find(({ wei }) => Number(most) >= wei / 10) ?? WEI;
 }
 
 const DRAWN = new Intl.NumberFormat("en", { maximumSignificantDigits: 4 });
 
-export function drawnOpen(value: number): string {
-  return `${DRAWN.format(value)} OPEN`;
+export function drawn(value: number): string {
+  return DRAWN.format(value);
 }
 
 /** What an epoch that is not final waits for, and how long at least. */

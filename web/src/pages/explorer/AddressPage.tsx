@@ -67,12 +67,12 @@ function Known({ address }: { address: Address }) {
                   </span>,
                 ],
                 ["Balance", <Wei key="balance" value={balance} />],
-                ["Transactions sent", formatInteger(nonce)],
+                ...(codeBytes === 0 ? ([["Transactions sent", formatInteger(nonce)]] as const) : []),
                 [
                   "Kind",
                   codeBytes === 0
                     ? "account of a person or a program"
-                    : `contract of ${formatBytes(codeBytes)}`,
+                    : `contract, ${formatBytes(codeBytes)} of code`,
                 ],
               ]}
             />

@@ -117,7 +117,7 @@ function StateCard({ epoch }: { epoch: Epoch }) {
             ),
           ],
           [
-            "Posted by",
+            "Posted in",
             epoch.post_tx === null ? (
               "—"
             ) : (
@@ -130,7 +130,7 @@ function StateCard({ epoch }: { epoch: Epoch }) {
             ),
           ],
           [
-            "Made final by",
+            "Made final in",
             epoch.final_tx === null ? (
               "—"
             ) : (

@@ -145,6 +145,14 @@ function values(inputs: readonly AbiParameter[], args: unknown): NamedValue[] {
   return inputs.map((input, index) => named(input, list ? args[index] : byName[input.name ?? ""], index));
 }
 
+/** Where the same name means different things. */
+const CALLS_OF: Record<string, string> = {
+  "Inference hub.deposit": "Puts OPEN into a payment channel",
+  "Wrapped OPEN.deposit": "Wraps OPEN",
+  "Wrapped OPEN.withdraw": "Unwraps OPEN",
+  "Staker pool.claim": "Pays out a staker's rewards",
+};
+
 export interface DecodedCall {
   contract: KnownContract;
   name: string;
@@ -153,6 +161,7 @@ export interface DecodedCall {
   args: NamedValue[];
 }
 
+/** What calls do, in plain words. */
 const CALLS: Record<string, string> = {
   approve: "Lets another account spend wrapped OPEN",
   challengeBalance: "Disputes a balance in a posted epoch",
@@ -162,7 +171,6 @@ const CALLS: Record<string, string> = {
   claimVouchers: "Takes the fees that vouchers allow",
   commit: "Takes a place in the order for records not shown yet",
   createDatanet: "Creates a Datanet",
-  deposit: "Puts OPEN in",
   depositToken: "Puts wrapped OPEN into a payment channel",
   finalizeEpoch: "Makes an epoch final: its credits can be claimed",
   finalizeWithdraw: "Takes back what was asked for from a payment channel",
@@ -202,7 +210,7 @@ export function decodeCall(
     return {
       contract,
       name: functionName,
-      what: CALLS[functionName] ?? null,
+      what: CALLS_OF[`${contract.name}.${functionName}`] ?? CALLS[functionName] ?? null,
       args: values(inputs, args ?? []),
     };
   } catch {

@@ -92,7 +92,10 @@ function findTarget(info: ChainInfo, target: Target): Promise<Found[]> {
 export const searchQuery = (info: ChainInfo, text: string) =>
   queryOptions({
     queryKey: [...keys.chain, info.chain.id, "search", text],
-    queryFn: async () =>
-      (await Promise.all(searchTargets(text).map((target) => findTarget(info, target)))).flat(),
+    queryFn: async () => {
+      const found = (await Promise.all(searchTargets(text).map((target) => findTarget(info, target)))).flat();
+      // A number may also be part of a name: each place is named once.
+      return [...new Map(found.map((one) => [one.to, one])).values()];
+    },
     staleTime: 30_000,
   });

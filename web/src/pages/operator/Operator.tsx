@@ -100,10 +100,7 @@ function LoadCard({ metrics, samples }: { metrics: Metrics; samples: readonly Sa
 function ThroughputCard({ samples }: { samples: readonly Sample[] }) {
   const points = rates(samples);
   return (
-    <Card
-      title="Throughput"
-      intro="Tokens a second between one look and the next. Requests that are cut off count with what they got."
-    >
+    <Card title="Throughput" intro="Tokens a second between one look and the next.">
       {points.length < 2 ? (
         <p role="status" className="text-sm text-muted">
           Gathering the first numbers; a few seconds.
