@@ -1,0 +1,111 @@
+/** Checks an answer's receipt in the browser and says line by line what was found. */
+import { useMutation } from "@tanstack/react-query";
+import type { Hex } from "viem";
+import { useChain } from "../../chain/client";
+import { Button } from "../../ui/Button";
+import { cx } from "../../ui/classes";
+import { ErrorState, Loading } from "../../ui/states";
+import { Badge } from "../../ui/values";
+import type { Disclosure, Proof, ReceiptJson } from "../../verify";
+import { type Check, type CheckState, summary, verifyAnswer } from "./checks";
+import { fetchBundle, readOnChain } from "./queries";
+import type { Evidence } from "./tree";
+
+const STATES: Record<CheckState, { tone: "accent" | "danger" | "warn"; word: string }> = {
+  ok: { tone: "accent", word: "holds" },
+  failed: { tone: "danger", word: "fails" },
+  open: { tone: "warn", word: "not yet" },
+};
+
+export function Verify({
+  evidence,
+  question,
+  answer,
+}: {
+  evidence: Evidence;
+  question: string;
+  answer: string;
+}) {
+  const info = useChain();
+  const verify = useMutation({
+    mutationFn: async (): Promise<Check[]> => {
+      const receipt = evidence.receipt as ReceiptJson;
+      const [bundle, chain] = await Promise.all([
+        fetchBundle(evidence.receipt_hash),
+        readOnChain(info, receipt),
+      ]);
+      const { inclusion, voucher } = bundle;
+      return verifyAnswer({
+        receipt,
+        hash: evidence.receipt_hash as Hex,
+        shownAnswer: answer,
+        shownQuestion: question,
+        disclosure: evidence.disclosure as Disclosure,
+        payouts: evidence.attribution.payouts,
+        inclusion: inclusion
+          ? { receiptsRoot: inclusion.receiptsRoot as Hex, proof: inclusion.proof as Proof<Hex> }
+          : null,
+        voucher: voucher
+          ? {
+              channelId: voucher.channelId as Hex,
+              maxClaimableAmount: voucher.maxClaimableAmount,
+              signature: voucher.signature as Hex,
+            }
+          : null,
+        operator: info.operator,
+        hub: info.hub,
+        chain,
+      });
+    },
+  });
+  return (
+    <div className="mt-2 grid gap-2 text-sm">
+      <Button
+        size="sm"
+        className="w-fit"
+        isPending={verify.isPending}
+        pendingLabel="Verifying …"
+        onPress={() => verify.mutate()}
+      >
+        {verify.data ? "Verify again" : "Verify"}
+      </Button>
+      {verify.isPending && <Loading label="Reading the receipt's proof and the chain …" className="py-1" />}
+      {verify.error && <ErrorState error={verify.error} what="The check" retry={() => verify.mutate()} />}
+      {verify.data && (
+        <Checks checks={verify.data} hash={evidence.receipt_hash} rpc={info.chain.rpcUrls.default.http[0]} />
+      )}
+    </div>
+  );
+}
+
+function Checks({ checks, hash, rpc }: { checks: readonly Check[]; hash: string; rpc: string | undefined }) {
+  const { state, text } = summary(checks);
+  return (
+    <div className="grid gap-2 rounded-md border border-line bg-paper px-4 py-3">
+      <p role="status" className={cx("font-medium", state === "failed" && "text-danger")}>
+        {text}
+      </p>
+      <ul className="grid gap-2">
+        {checks.map((check) => (
+          <li key={check.title} className="grid gap-x-3 sm:grid-cols-[10rem_4.5rem_1fr]">
+            <span className="font-medium">{check.title}</span>
+            <span>
+              <Badge tone={STATES[check.state].tone}>{STATES[check.state].word}</Badge>
+            </span>
+            <span className="text-muted">{check.detail}</span>
+          </li>
+        ))}
+      </ul>
+      <div className="max-w-prose text-muted">
+        <p>
+          Computed in this browser from the receipt, its proof and the chain as {rpc ?? "the node"} tells it.
+          Not checked here: that the model wrote this answer and that the weights are right. Whoever has model
+          and index can replay both bit for bit:
+        </p>
+        <code className="mt-1 block font-mono text-xs break-all">
+          openledger receipt verify --replay {hash}
+        </code>
+      </div>
+    </div>
+  );
+}

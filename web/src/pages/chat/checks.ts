@@ -1,0 +1,237 @@
+/** What a reader can check of a paid answer without trusting the node: line by line, with what is still open. */
+import { type Address, type Hex, isAddressEqual, recoverAddress } from "viem";
+import type { Place } from "../../chain/typed-data";
+import { voucherDigest } from "../../chain/typed-data";
+import {
+  type Disclosure,
+  leafHash,
+  type Proof,
+  type ReceiptJson,
+  receiptHash,
+  splitPool,
+  verifyAmounts,
+  verifyDisclosure,
+  verifyMerkleProof,
+  verifyReceiptSignature,
+} from "../../verify";
+
+export type CheckState = "ok" | "failed" | "open";
+
+export interface Check {
+  title: string;
+  state: CheckState;
+  /** What was compared with what, or what is still awaited. */
+  detail: string;
+}
+
+/** What the receipt names that stands on chain. */
+export interface OnChain {
+  /** The epoch as the hub holds it; null where it is not posted. */
+  epoch: { receiptsRoot: Hex; receiptCount: bigint; operator: Address; final: boolean } | null;
+  /** The model's builder and price as the registry holds them. */
+  terms: { builder: Address; inputWei: bigint; outputWei: bigint };
+}
+
+export interface Material {
+  receipt: ReceiptJson;
+  /** The hash that the answer named. */
+  hash: Hex;
+  /** The answer as the page shows it. */
+  shownAnswer: string;
+  /** The question as the page shows it. */
+  shownQuestion: string;
+  disclosure: Disclosure;
+  payouts: readonly {
+    contributor: string;
+    influence_wei: string;
+    provenance_wei: string;
+    total_wei: string;
+  }[];
+  /** From the bundle: absent while the epoch is open. */
+  inclusion: { receiptsRoot: Hex; proof: Proof<Hex> } | null;
+  voucher: { channelId: Hex; maxClaimableAmount: string; signature: Hex } | null;
+  /** The node's operator, as its status names it. */
+  operator: Address;
+  hub: Place;
+  chain: OnChain;
+}
+
+const same = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
+
+/** Runs one check; whatever is malformed fails it. */
+async function check(title: string, work: () => Promise<Outcome> | Outcome): Promise<Check> {
+  try {
+    return { title, ...(await work()) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message.split("\n")[0] : "no reason";
+    return { title, state: "failed", detail: `It could not be read: ${reason}` };
+  }
+}
+
+type Outcome = { state: CheckState; detail: string };
+const verdict = (good: boolean, yes: string, no: string): Outcome =>
+  good ? { state: "ok", detail: yes } : { state: "failed", detail: no };
+
+/** All checks, in the order in which they build on each other. */
+export function verifyAnswer(material: Material): Promise<Check[]> {
+  return Promise.all([
+    check("Receipt", () => checkHash(material)),
+    check("Operator's signature", () => checkSignature(material)),
+    check("Question and answer", () => checkText(material)),
+    check("Your payment", () => checkVoucher(material)),
+    check("Price and builder", () => checkTerms(material)),
+    check("Fee and its split", () => checkAmounts(material)),
+    check("Pay of each contributor", () => checkPayouts(material)),
+    check("Place in the epoch", () => checkInclusion(material)),
+    check("Root on chain", () => checkRoot(material)),
+  ]);
+}
+
+function checkHash({ receipt, hash }: Material): Outcome {
+  return verdict(
+    same(receiptHash(receipt), hash),
+    `Hashing all its fields again gives ${hash.slice(0, 10)}…, the hash that came with the answer.`,
+    "Hashing its fields gives another hash than the one that came with the answer.",
+  );
+}
+
+async function checkSignature({ receipt, hub, operator }: Material): Promise<Outcome> {
+  if (!isAddressEqual(receipt.operator, operator)) {
+    return {
+      state: "failed",
+      detail: `The receipt names operator ${receipt.operator}; this node's is ${operator}.`,
+    };
+  }
+  return verdict(
+    await verifyReceiptSignature(receipt, hub),
+    "The node's operator signed this receipt, for this chain and this hub.",
+    "The signature is not the operator's.",
+  );
+}
+
+function checkText({ receipt, disclosure, shownAnswer, shownQuestion }: Material): Outcome {
+  if (!verifyDisclosure(receipt, disclosure)) {
+    return { state: "failed", detail: "The receipt's hashes are of another question or another answer." };
+  }
+  const asked = lastQuestion(disclosure.request);
+  return verdict(
+    disclosure.answer === shownAnswer && asked === shownQuestion,
+    "With the salt, the hashes in the receipt are exactly those of the question and the answer shown here.",
+    "The receipt holds, but for another text than the one shown here.",
+  );
+}
+
+/** The last thing the person said, as the canonical request has it: pairs of role and text. */
+function lastQuestion(request: Disclosure["request"]): string | null {
+  if (typeof request !== "object" || request === null || Array.isArray(request)) return null;
+  const { messages } = request;
+  const last = Array.isArray(messages) ? messages.at(-1) : null;
+  const [role, text] = Array.isArray(last) ? last : [];
+  return role === "user" && typeof text === "string" ? text : null;
+}
+
+async function checkVoucher({ receipt, voucher, hub }: Material): Promise<Outcome> {
+  if (voucher === null) {
+    return { state: "open", detail: "The node does not show the voucher behind this receipt to this page." };
+  }
+  const ceiling = BigInt(voucher.maxClaimableAmount);
+  const digest = voucherDigest(voucher.channelId, ceiling, hub);
+  const signer = await recoverAddress({ hash: digest, signature: voucher.signature });
+  const fits = same(voucher.channelId, receipt.channelId) && ceiling >= BigInt(receipt.cumulativeAfter);
+  return verdict(
+    fits && isAddressEqual(signer, receipt.payer),
+    "The payer signed a voucher on this channel that covers what was charged.",
+    "The voucher is not the payer's, is on another channel, or does not cover what was charged.",
+  );
+}
+
+function checkTerms({ receipt, chain: { terms } }: Material): Outcome {
+  const priced =
+    BigInt(receipt.price.inputWei) === terms.inputWei && BigInt(receipt.price.outputWei) === terms.outputWei;
+  return verdict(
+    priced && isAddressEqual(receipt.builder, terms.builder),
+    "The price of a token and the builder are those that the registry holds for this model.",
+    "The registry holds another price or another builder for this model.",
+  );
+}
+
+function checkAmounts({ receipt }: Material): Outcome {
+  return verdict(
+    verifyAmounts(receipt),
+    `${receipt.tokensIn} tokens in and ${receipt.tokensOut} out at the price give the fee; its parts, computed again, are the receipt's and add up to it.`,
+    "Tokens, price, fee and parts do not fit together.",
+  );
+}
+
+function checkPayouts({ receipt, payouts }: Material): Outcome {
+  const expected = new Map<string, bigint>();
+  let reserve = false;
+  for (const [pool, shares] of [
+    [receipt.split.influence, receipt.influence],
+    [receipt.split.provenance, receipt.provenance],
+  ] as const) {
+    if (shares.length === 0) {
+      reserve = true;
+      continue;
+    }
+    const paid = splitPool(BigInt(pool), shares);
+    if (paid === null)
+      return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
+    for (const { account, amount } of paid) {
+      const key = account.toLowerCase();
+      expected.set(key, (expected.get(key) ?? 0n) + amount);
+    }
+  }
+  const shown = new Map(payouts.map((one) => [one.contributor.toLowerCase(), BigInt(one.total_wei)]));
+  const good = shown.size === expected.size && [...expected].every(([who, wei]) => shown.get(who) === wei);
+  const rest = reserve
+    ? " A pool that nobody stood out for goes evenly to all contributors of the data."
+    : "";
+  return verdict(
+    good,
+    `Splitting the two pools by the receipt's weights gives exactly the amounts shown.${rest}`,
+    "Splitting the pools by the receipt's weights gives other amounts than those shown.",
+  );
+}
+
+function checkInclusion({ receipt, inclusion }: Material): Outcome {
+  if (inclusion === null) {
+    const detail = `Not yet: epoch ${receipt.epoch} still takes receipts. The proof is there once it closes.`;
+    return { state: "open", detail };
+  }
+  const { proof, receiptsRoot } = inclusion;
+  return verdict(
+    verifyMerkleProof(proof, receiptsRoot, leafHash(receiptHash(receipt))),
+    `The Merkle proof leads from this receipt, number ${proof.index + 1} of ${proof.size}, to the root of epoch ${receipt.epoch}.`,
+    "The Merkle proof does not lead from this receipt to the epoch's root.",
+  );
+}
+
+function checkRoot({ receipt, inclusion, chain: { epoch } }: Material): Outcome {
+  if (inclusion === null || epoch === null) {
+    const detail = `Not yet: epoch ${receipt.epoch} is not posted on chain.`;
+    return { state: "open", detail };
+  }
+  const good =
+    same(epoch.receiptsRoot, inclusion.receiptsRoot) && isAddressEqual(epoch.operator, receipt.operator);
+  const state = epoch.final ? "It is final." : "It can still be challenged; then it becomes final.";
+  return verdict(
+    good && epoch.receiptCount === BigInt(inclusion.proof.size),
+    `The hub on chain holds the same root, of the same number of receipts, posted by this operator. ${state}`,
+    "The hub on chain holds another root for this epoch.",
+  );
+}
+
+/** All checks in one sentence. */
+export function summary(checks: readonly Check[]): { state: CheckState; text: string } {
+  const of = (state: CheckState) => checks.filter((one) => one.state === state).length;
+  const [failed, open, ok] = [of("failed"), of("open"), of("ok")];
+  if (failed > 0)
+    return {
+      state: "failed",
+      text: `${failed} of ${checks.length} checks failed. Do not trust this receipt.`,
+    };
+  if (open > 0)
+    return { state: "open", text: `${ok} of ${checks.length} checks hold; ${open} cannot be made yet.` };
+  return { state: "ok", text: `All ${checks.length} checks hold.` };
+}

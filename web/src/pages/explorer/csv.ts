@@ -1,0 +1,29 @@
+/** Tables as files. */
+
+export type Cell = string | number | bigint | null;
+
+/** A spreadsheet takes text that begins like this for a formula; somebody else may have chosen it. */
+const FORMULA = /^\s*[=+\-@|%\t\r]/;
+const QUOTED = /[",\r\n]/;
+
+function cell(value: Cell): string {
+  if (value === null) return "";
+  if (typeof value !== "string") return String(value);
+  const plain = FORMULA.test(value) ? `'${value}` : value;
+  return QUOTED.test(plain) ? `"${plain.replaceAll('"', '""')}"` : plain;
+}
+
+/** Rows under their header as RFC 4180 writes them. */
+export function toCsv(header: readonly string[], rows: readonly (readonly Cell[])[]): string {
+  return [header, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");
+}
+
+/** Hands the browser a file to save. */
+export function saveFile(name: string, text: string, type = "text/csv;charset=utf-8") {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(url);
+}

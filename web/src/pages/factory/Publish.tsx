@@ -1,0 +1,201 @@
+/** Publishes what a job made: the builder signs a transaction, then the node serves the model. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { keys } from "../../api/keys";
+import { modelsQuery } from "../../api/queries";
+import { modelRegistryAbi } from "../../chain/abis";
+import { useChain } from "../../chain/client";
+import { formatPercent } from "../../lib/format";
+import { Button, LinkButton } from "../../ui/Button";
+import { TextField } from "../../ui/fields";
+import { Card } from "../../ui/Page";
+import { ErrorState, Loading, Notice } from "../../ui/states";
+import { Facts, Hash, Wei } from "../../ui/values";
+import { Declined } from "../../wallet/approval";
+import { useSend } from "../../wallet/send";
+import { useWallet } from "../../wallet/wallet";
+import { DataLinks, SignInNotice } from "./parts";
+import {
+  draftQuery,
+  type Job,
+  type ModelDraft,
+  publishArgs,
+  registeredQuery,
+  useForbidden,
+  useServe,
+} from "./queries";
+
+/** Bytes of a name that the registry takes. */
+const NAME_BYTES_MAX = 128;
+const MILLION = 1_000_000n;
+
+export function Publish({ job }: { job: Job }) {
+  const [name, setName] = useState(job.name);
+  const forbidden = useForbidden(job);
+  const { account } = useWallet();
+  const bytes = new TextEncoder().encode(name.trim()).length;
+  const problem =
+    bytes === 0 ? "A name is needed" : bytes > NAME_BYTES_MAX ? `At most ${NAME_BYTES_MAX} bytes` : null;
+  const draft = useQuery(draftQuery(job.id, problem === null ? name.trim() : ""));
+  return (
+    <Card
+      title="Publish it"
+      intro="Puts the model on chain with its lineage, its price and the split of its fees, and has this node serve it. From then on every paid answer pays you and the contributors of the data."
+    >
+      <div className="grid gap-4">
+        {draft.error && !draft.data && (
+          <ErrorState error={draft.error} what="The model" retry={() => draft.refetch()} />
+        )}
+        {draft.isLoading && <Loading label="Reading what the job made …" />}
+        <TextField
+          label="Name"
+          description="Under this name it is asked for. It cannot be changed later."
+          value={name}
+          onChange={setName}
+          error={problem}
+        />
+        {draft.data && <Terms draft={draft.data} job={job} />}
+        {forbidden ? (
+          <>
+            <Notice tone="warn">{forbidden}</Notice>
+            <SignInNotice why="Sign in with the account that owns this job." />
+          </>
+        ) : account === null ? (
+          <Notice
+            tone="warn"
+            action={
+              <LinkButton to="/account" size="sm">
+                Connect an account
+              </LinkButton>
+            }
+          >
+            The account that publishes becomes the model's builder and earns the builder's part.
+          </Notice>
+        ) : (
+          draft.data &&
+          problem === null && (
+            <Act job={job} draft={draft.data} name={name.trim()} stale={draft.isPlaceholderData} />
+          )
+        )}
+      </div>
+    </Card>
+  );
+}
+
+function Terms({ draft, job }: { draft: ModelDraft; job: Job }) {
+  const { price, split } = draft;
+  const part = (bps: number) => formatPercent(bps / 10_000, bps % 100 === 0 ? 0 : 2);
+  const data = 10_000 - split.burn - split.operator - split.builder - split.parents - split.stakers;
+  return (
+    <Facts
+      rows={[
+        [
+          "Price",
+          <span key="price">
+            <Wei value={BigInt(price.input_wei) * MILLION} /> for a million tokens in,{" "}
+            <Wei value={BigInt(price.output_wei) * MILLION} /> for a million out
+          </span>,
+        ],
+        [
+          "Each fee goes",
+          `${part(data)} to the data's contributors, ${part(split.operator)} to the operator, ${part(split.builder)} to you, ${part(split.stakers)} to stakers, ${part(split.burn)} is burned${split.parents > 0 ? `, ${part(split.parents)} to parents` : ""}`,
+        ],
+        ["Trained on", <DataLinks key="data" snapshots={job.recipe.snapshots} />],
+        ["Manifest", <Hash key="manifest" value={draft.manifest_hash} what="manifest hash" />],
+      ]}
+    />
+  );
+}
+
+function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: string; stale: boolean }) {
+  const info = useChain();
+  const { account } = useWallet();
+  const send = useSend();
+  const serve = useServe(job.id);
+  const cache = useQueryClient();
+  const builder = account?.address;
+  const registered = useQuery(registeredQuery(info, builder, draft.manifest_hash));
+  const models = useQuery(modelsQuery);
+  const served = models.data?.find(
+    (model) => model.openledger.model_id?.toLowerCase() === registered.data?.modelId.toLowerCase(),
+  );
+  const publish = useMutation({
+    mutationFn: async () => {
+      if (builder === undefined) return;
+      if (!registered.data) {
+        await send({
+          title: `Publish ${name}`,
+          what: "Enters the model into the registry: its weights and indexes by hash, the data it was trained on, its price and the split of its fees. None of it can be changed later.",
+          address: info.contracts.modelRegistry,
+          abi: modelRegistryAbi,
+          functionName: "publish",
+          args: [publishArgs(draft)],
+          fields: [
+            ["Name", name],
+            ["Price in", <Wei key="in" value={BigInt(draft.price.input_wei) * MILLION} />],
+            ["Price out", <Wei key="out" value={BigInt(draft.price.output_wei) * MILLION} />],
+            ["Prices are for", "a million tokens"],
+          ],
+          confirm: "Publish",
+        });
+      }
+      await serve.mutateAsync({ name: registered.data?.name ?? name, builder });
+    },
+    onSettled: () => cache.invalidateQueries({ queryKey: keys.chain }),
+  });
+  if (registered.error && registered.data === undefined) {
+    return <ErrorState error={registered.error} what="The registry" retry={() => registered.refetch()} />;
+  }
+  if (registered.data === undefined) return <Loading label="Asking the registry …" />;
+  if (served) {
+    return (
+      <Notice
+        title={`Published and served as ${served.id}`}
+        action={
+          <>
+            <LinkButton to={`/chat/${encodeURIComponent(served.id)}`} tone="primary" size="sm">
+              Ask it something
+            </LinkButton>
+            <LinkButton to={`/models/${encodeURIComponent(served.id)}`} size="sm">
+              Its page
+            </LinkButton>
+          </>
+        }
+      >
+        Every paid answer now pays the contributors of its data.
+      </Notice>
+    );
+  }
+  const onChain = registered.data;
+  return (
+    <div className="grid gap-3">
+      {onChain && (
+        <Notice title={`It is on chain as ${onChain.name}`}>
+          Only this node's part is missing: it checks what is on chain and then serves the model. Nothing is
+          signed for that.
+        </Notice>
+      )}
+      <Button
+        tone="primary"
+        className="w-fit"
+        isDisabled={stale}
+        isPending={publish.isPending}
+        pendingLabel={serve.isPending ? "The node loads the model …" : "Publishing …"}
+        onPress={() => publish.mutate()}
+      >
+        {onChain ? "Serve it" : "Publish and serve"}
+      </Button>
+      {publish.error && !(publish.error instanceof Declined) && (
+        <>
+          <ErrorState error={publish.error} what="Publishing" retry={() => publish.mutate()} />
+          {/snapshot/i.test(publish.error.message) && (
+            <p className="text-sm">
+              A snapshot must be on chain first. Its Datanet's owner publishes it on the Datanet's page:
+              <DataLinks snapshots={job.recipe.snapshots} />
+            </p>
+          )}
+        </>
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,132 @@
+import { describe, expect, it } from "vitest";
+import { openPerMillion, weiPerToken } from "./price";
+import {
+  applyEdits,
+  compareRecipes,
+  heldOutFrom,
+  heldOutKind,
+  problemOf,
+  type Recipe,
+  SETTINGS,
+  shown,
+} from "./settings";
+
+const recipe: Recipe = {
+  name: "m",
+  base_model: "0x00",
+  snapshots: [{ datanet: 1, snapshot: 2, root: "0x01" }],
+  lora: { rank: 8, alpha: 16, targets: ["q_proj", "v_proj"] },
+  epochs: 3,
+  batch_size: 8,
+  learning_rate: 0.0005,
+  schedule: "cosine",
+  warmup_steps: 5,
+  weight_decay: 0,
+  max_grad_norm: 1,
+  max_sequence_tokens: 512,
+  over_long: "truncate",
+  seed: "18446744073709551615",
+  system_prompt: null,
+  evaluation: { held_out: "none", every_steps: 0, max_new_tokens: 32 },
+  attribution: {
+    checkpoints_bps: [1000, 5000],
+    policy: {
+      influence: {
+        checkpoints: [],
+        projection_dim: 8,
+        projection_seed: "0x00",
+        sites: { modules: [], layer_stride: 1 },
+        preconditioner: "block_fisher",
+        damping_milli: 1000,
+        normalise: "per_checkpoint",
+        quantise_bits: 8,
+      },
+      provenance: {
+        indexed: "completions",
+        span_tokens_min: 2,
+        spans_kept_percent: 5,
+        occurrences_max: 1000,
+      },
+      weights: { mad_factor: 6, top_k: 32, background_max: 65536 },
+    },
+  },
+};
+const setting = (key: string) => {
+  const found = SETTINGS.find((one) => one.key === key);
+  if (found === undefined) throw new Error(`no setting ${key}`);
+  return found;
+};
+
+describe("settings", () => {
+  it("writes back exactly what it reads, for every one of them", () => {
+    for (const one of SETTINGS) {
+      const text = one.read(recipe);
+      expect(problemOf(one, text), one.key).toBeNull();
+      expect(one.write(recipe, text), one.key).toEqual(recipe);
+    }
+    expect(new Set(SETTINGS.map(({ key }) => key)).size).toBe(SETTINGS.length);
+  });
+
+  it("takes what is typed and keeps the rest", () => {
+    const { recipe: edited, problems } = applyEdits(recipe, {
+      "lora.rank": " 16 ",
+      "attribution.checkpoints_bps": "5, 20, 80.5",
+      system_prompt: "Answer briefly. ",
+    });
+    expect(problems).toEqual({});
+    expect(edited.lora).toEqual({ rank: 16, alpha: 16, targets: ["q_proj", "v_proj"] });
+    expect(edited.attribution.checkpoints_bps).toEqual([500, 2000, 8050]);
+    expect(edited.system_prompt).toBe("Answer briefly. ");
+    expect(edited.epochs).toBe(3);
+  });
+
+  it("names what is beyond its limits and leaves it as it was", () => {
+    const bad = {
+      epochs: "0",
+      batch_size: "2.5",
+      learning_rate: "0",
+      "lora.rank": "257",
+      "lora.targets": "q_proj lm_head",
+      "attribution.checkpoints_bps": "50 10",
+      projection_dim: "12",
+      seed: "18446744073709551616",
+      weight_decay: "",
+    };
+    const { recipe: edited, problems } = applyEdits(recipe, bad);
+    expect(Object.keys(problems).sort()).toEqual(Object.keys(bad).sort());
+    expect(edited).toEqual(recipe);
+  });
+
+  it("accepts the limits themselves", () => {
+    expect(problemOf(setting("epochs"), "1000")).toBeNull();
+    expect(problemOf(setting("learning_rate"), "1e-5")).toBeNull();
+    expect(problemOf(setting("max_grad_norm"), "0")).toBeNull();
+  });
+});
+
+it("reads what is kept from training", () => {
+  expect(heldOutFrom("bps", "10")).toEqual({ bps: 1000 });
+  expect(heldOutFrom("bps", "91")).toBeNull();
+  expect(heldOutFrom("per_response", "2")).toEqual({ per_response: 2 });
+  expect(heldOutFrom("per_response", "")).toBeNull();
+  expect(heldOutFrom("none", "")).toBe("none");
+  expect(heldOutKind({ bps: 5 })).toBe("bps");
+});
+
+it("compares recipes by what people call the settings", () => {
+  const other = { ...recipe, epochs: 5 };
+  const rows = compareRecipes([recipe, other]);
+  expect(rows.filter(({ differs }) => differs)).toEqual([
+    { label: "Passes over the data", values: ["3", "5"], differs: true },
+  ]);
+  expect(shown(setting("schedule"), recipe)).toBe("Falls along a cosine to zero");
+});
+
+it("turns prices for a million tokens into wei for one, and back", () => {
+  expect(weiPerToken("10")).toBe(10n ** 13n);
+  expect(weiPerToken("0.5")).toBe(5n * 10n ** 11n);
+  expect(openPerMillion("10000000000000")).toBe("10");
+  expect(weiPerToken("free")).toBeNull();
+  // Less than a wei for a token is no price.
+  expect(weiPerToken("0.0000000000001")).toBeNull();
+});

@@ -1,0 +1,3 @@
+export * from "./merkle";
+export * from "./receipt";
+export * from "./record";
