@@ -63,7 +63,7 @@ function Conversations({ models }: { models: readonly Model[] }) {
   };
   const others = <ConversationList store={store} selected={conversation?.id ?? null} onOpen={open} />;
   return (
-    <div className="grid gap-5 lg:grid-cols-[15rem_minmax(0,1fr)]">
+    <div className="grid grid-cols-[minmax(0,1fr)] gap-5 lg:grid-cols-[15rem_minmax(0,1fr)]">
       <div className="max-lg:hidden">{others}</div>
       <div className="flex gap-2 lg:hidden">
         <Button size="sm" onPress={() => list(true)}>

@@ -137,8 +137,7 @@ const mayHaveCost = ({ ceiling, unsettled }: AnswerFacts) => ceiling !== undefin
 /** Takes an attempt that came to nothing out again, so that it is no branch. Whatever something hangs on stays. */
 export function dropFailed(conversation: Conversation, id: string): Conversation {
   const { [id]: message, ...messages } = conversation.messages;
-  const nothing =
-    message?.answer?.state === "failed" && message.text === "" && !mayHaveCost(message.answer);
+  const nothing = message?.answer?.state === "failed" && message.text === "" && !mayHaveCost(message.answer);
   return nothing && children(conversation, id).length === 0 ? { ...conversation, messages } : conversation;
 }
 

@@ -1,0 +1,135 @@
+/** A real node: `openledger up` on free ports, on a fresh data directory, with the tiny model. */
+import { type ChildProcess, execFile, execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
+/** Epochs end and become final while a test waits for them. */
+const CONFIG = "epoch_seconds = 2\nchallenge_window_s = 4\nblock_time_s = 1\n";
+const START_MS = 60_000;
+const STOP_MS = 20_000;
+const BUILD_MS = 1_800_000;
+
+export interface NodeUrls {
+  gateway: string;
+  rpc: string;
+  binary: string;
+  /** A folder that is gone after the run. */
+  scratch: string;
+}
+
+export interface RunningNode extends NodeUrls {
+  stop: () => Promise<void>;
+}
+
+/** The program under test: `OPENLEDGER_BIN`, or what Cargo builds. */
+function binary(): string {
+  const named = process.env.OPENLEDGER_BIN;
+  if (named) return named;
+  const built = execFileSync(
+    "cargo",
+    ["build", "-p", "openledger-cli", "--message-format", "json-render-diagnostics"],
+    {
+      cwd: REPOSITORY,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "inherit"],
+      maxBuffer: 1 << 28,
+      timeout: BUILD_MS,
+    },
+  );
+  const paths = built
+    .split("\n")
+    .filter((line) => line.startsWith("{"))
+    .map((line) => (JSON.parse(line) as { executable?: string | null }).executable ?? null)
+    .filter((path) => path !== null);
+  const found = paths.at(-1);
+  if (found === undefined) throw new Error("cargo build -p openledger-cli named no executable");
+  return found;
+}
+
+/** A tiny model with random weights: `OPENLEDGER_TINY_MODEL`, or what the testkit writes. */
+function model(scratch: string): string {
+  const named = process.env.OPENLEDGER_TINY_MODEL;
+  if (named) return named;
+  const path = join(scratch, "tiny.gguf");
+  execFileSync("cargo", ["run", "-q", "-p", "openledger-testkit", "--example", "tiny_model", "--", path], {
+    cwd: REPOSITORY,
+    stdio: ["ignore", "ignore", "inherit"],
+    timeout: BUILD_MS,
+  });
+  return path;
+}
+
+/** Starts a node and waits until it says where it listens. */
+export async function startNode(): Promise<RunningNode> {
+  const scratch = mkdtempSync(join(tmpdir(), "openledger-e2e-"));
+  const program = binary();
+  if (!existsSync(program)) throw new Error(`${program} is not there`);
+  const data = join(scratch, "data");
+  mkdirSync(data);
+  writeFileSync(join(data, "openledger.toml"), CONFIG);
+  const child = spawn(
+    program,
+    [
+      "up",
+      "--data-dir",
+      data,
+      "--rpc-listen",
+      "127.0.0.1:0",
+      "--http-listen",
+      "127.0.0.1:0",
+      "--model",
+      model(scratch),
+    ],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  try {
+    const { rpc, gateway } = await announced(child);
+    return { rpc, gateway, binary: program, scratch, stop: () => stop(child, scratch) };
+  } catch (error) {
+    await stop(child, scratch);
+    throw error;
+  }
+}
+
+async function announced(child: ChildProcess): Promise<{ rpc: string; gateway: string }> {
+  let text = "";
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`the node did not start in time:\n${text}`)), START_MS);
+    const take = (chunk: Buffer) => {
+      text += chunk.toString();
+      const rpc = /chain RPC\s+(http:\S+)/.exec(text)?.[1];
+      const gateway = /gateway\s+(http:\S+)/.exec(text)?.[1];
+      if (rpc === undefined || gateway === undefined) return;
+      clearTimeout(timer);
+      resolve({ rpc, gateway });
+    };
+    child.stdout?.on("data", take);
+    child.stderr?.on("data", take);
+    child.once("exit", (code) => {
+      clearTimeout(timer);
+      reject(new Error(`the node ended with status ${code}:\n${text}`));
+    });
+  });
+}
+
+async function stop(child: ChildProcess, scratch: string): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+    child.kill("SIGTERM");
+    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+    await ended;
+    clearTimeout(timer);
+  }
+  rmSync(scratch, { recursive: true, force: true });
+}
+
+/** Runs one of the program's commands against the node, as the development account of that number. */
+export async function openledger(node: NodeUrls, account: number, ...args: string[]): Promise<string> {
+  const shared = ["--rpc", node.rpc, "--gateway", node.gateway, "--account", String(account)];
+  const { stdout } = await promisify(execFile)(node.binary, [...shared, ...args], { timeout: 120_000 });
+  return stdout;
+}

@@ -1,0 +1,63 @@
+/** The browser page of each test, watched: what it logs, what it breaks, what its policy refuses. */
+import AxeBuilder from "@axe-core/playwright";
+import { test as base, expect, type Page } from "@playwright/test";
+import { type Setting, setting } from "./setup";
+import { WALLET_NAME } from "./wallet";
+
+export { expect, type Page };
+
+export interface Watched {
+  /** Errors on the console and exceptions that nobody caught. */
+  errors: string[];
+  /** Reports that the content security policy refused something. */
+  refused: string[];
+}
+
+interface Fixtures {
+  setting: Setting;
+  watched: Watched;
+}
+
+export const test = base.extend<Fixtures>({
+  // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of fixtures from this pattern
+  setting: async ({}, use) => use(setting()),
+  // biome-ignore lint/correctness/noEmptyPattern: see above
+  baseURL: async ({}, use) => use(setting().site),
+  watched: async ({ page }, use) => {
+    const watched: Watched = { errors: [], refused: [] };
+    page.on("console", (message) => {
+      if (message.type() !== "error") return;
+      const text = `${message.text()} (${message.location().url})`;
+      if (/content security policy/i.test(text)) watched.refused.push(text);
+      else watched.errors.push(text);
+    });
+    page.on("pageerror", (error) => watched.errors.push(error.stack ?? error.message));
+    await use(watched);
+  },
+});
+
+/** The page's heading is there, and nothing is being waited for any more. */
+export async function settled(page: Page): Promise<void> {
+  await expect(page.locator("h1")).toBeVisible();
+  await expect(page.getByRole("main").getByText(/ …$/).filter({ visible: true })).toHaveCount(0);
+}
+
+/** Agrees to the card of that title, and signs. */
+export async function approve(page: Page, title: string | RegExp, timeout = 20_000): Promise<void> {
+  const card = page.getByRole("dialog", { name: title });
+  await expect(card).toBeVisible({ timeout });
+  await expect(card).toContainText("Costs");
+  await expect(card).toContainText(/on chain|off chain/);
+  await card.getByRole("button", { name: new RegExp(`with ${WALLET_NAME}$`) }).click();
+  await expect(card).toBeHidden();
+}
+
+/** Violations that keep people out: of serious or critical impact. */
+export async function violations(page: Page): Promise<string[]> {
+  const { violations: found } = await new AxeBuilder({ page }).analyze();
+  return found
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, nodes }) =>
+      nodes.map((node) => `${id}: ${node.target.join(" ")}\n  ${node.failureSummary}`),
+    );
+}
