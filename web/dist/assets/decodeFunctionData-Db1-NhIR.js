@@ -1,0 +1,1 @@
+import{M as e,Y as t,rt as n}from"./node-BpHrQFWw.js";import{p as r,u as i}from"./contract-nZ8Pjkvd.js";function a(a){let{abi:o,data:s}=a,c=e(s,0,4),l=o.find(e=>e.type===`function`&&c===r(n(e)));if(!l)throw new t(c,{docsPath:`/docs/contract/decodeFunctionData`});return{functionName:l.name,args:`inputs`in l&&l.inputs&&l.inputs.length>0?i(l.inputs,e(s,4)):void 0}}export{a as t};

@@ -1,0 +1,1 @@
+import{D as e}from"./stringify-DNFCWYTc.js";function t(t){return e(t)&&t.length===66}export{t};

@@ -1,0 +1,1 @@
+var e={model:e=>`/models/${encodeURIComponent(e)}`,chat:e=>`/chat?model=${encodeURIComponent(e)}`,train:e=>`/factory/new?datanet=${e}`,earnings:`/earnings`};export{e as t};
