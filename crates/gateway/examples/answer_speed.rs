@@ -39,7 +39,8 @@ fn main() -> Fallible<()> {
     let folder = tempfile::TempDir::new()?;
     let model = Model::open(&options.model)?;
     let artifact = train(&model, &options, folder.path())?;
-    let config = ServeConfig { threads: options.threads, max_context: 512, ..ServeConfig::default() };
+    let mut config = ServeConfig::default();
+    (config.threads, config.max_context) = (options.threads, 512);
     let server = Server::start(model.clone(), config)?;
     let spec = AdapterSpec {
         id: "bench".parse()?,
