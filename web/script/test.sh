@@ -22,10 +22,10 @@ npm test --silent
 
 kept=$(mktemp -d)
 trap 'rm -rf "$kept"' EXIT
-cp src/api/schema.ts src/chain/abis.ts "$kept"
+cp src/api/generated/schema.ts src/chain/abis.ts "$kept"
 npm run --silent gen
-if ! diff -q src/api/schema.ts "$kept/schema.ts" || ! diff -q src/chain/abis.ts "$kept/abis.ts"; then
-  echo "src/api/schema.ts or src/chain/abis.ts differs from its source: commit what npm run gen made" >&2
+if ! diff -q src/api/generated/schema.ts "$kept/schema.ts" || ! diff -q src/chain/abis.ts "$kept/abis.ts"; then
+  echo "src/api/generated/schema.ts or src/chain/abis.ts differs from its source: commit what npm run gen made" >&2
   exit 1
 fi
 

@@ -39,11 +39,11 @@ function abis() {
 async function schema() {
   const document = here("../../crates/gateway/openapi.json");
   if (!existsSync(document)) {
-    console.error(`${fileURLToPath(document)} is not there; src/api/schema.ts stays as it is`);
+    console.error(`${fileURLToPath(document)} is not there; src/api/generated/schema.ts stays as it is`);
     return;
   }
   const nodes = await openapi(document, { alphabetize: true });
-  writeFileSync(here("../src/api/schema.ts"), BANNER + astToString(nodes).replace(HEX, "$1: `0x${string}`;"));
+  writeFileSync(here("../src/api/generated/schema.ts"), BANNER + astToString(nodes).replace(HEX, "$1: `0x${string}`;"));
 }
 
 abis();

@@ -1,7 +1,7 @@
 /** The node's API, typed by its OpenAPI document. */
 import createClient from "openapi-fetch";
 import { NetworkError, refusal } from "./error";
-import type { paths } from "./schema";
+import type { paths } from "./generated/schema";
 
 let csrfToken: string | null = null;
 

@@ -3,7 +3,7 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, body, setCsrfToken } from "./client";
 import { ApiError } from "./error";
 import { keys } from "./keys";
-import type { components } from "./schema";
+import type { components } from "./generated/schema";
 
 type Schemas = components["schemas"];
 export type Status = Schemas["Status"];

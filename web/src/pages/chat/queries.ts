@@ -4,7 +4,7 @@ import type { Address, Hex } from "viem";
 import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
 import { keys } from "../../api/keys";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 import { inferenceHubAbi, modelRegistryAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 import { priceOf } from "../../channel/use-channel";

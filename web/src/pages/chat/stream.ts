@@ -1,7 +1,7 @@
 /** A streamed answer, line by line: text as it comes, then tokens, receipt, attribution and charge. */
 import { ApiError } from "../../api/error";
 import type { StreamLine } from "../../api/events";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 import type { SettleResponse } from "../../channel/x402";
 import type { Evidence } from "./tree";
 

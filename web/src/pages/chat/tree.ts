@@ -2,7 +2,7 @@
  * A conversation as a tree: an edited question or a second answer stands beside the first, and both are kept. What
  * is shown is one way from the root to a leaf.
  */
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 
 type Schemas = components["schemas"];
 /** What a paid answer brings along; the replay's details are left out, they are larger than everything else. */

@@ -4,7 +4,7 @@ import type { Address } from "viem";
 import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
 import { keys } from "../../api/keys";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 

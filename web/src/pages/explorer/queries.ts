@@ -14,7 +14,7 @@ import {
 import { api, body } from "../../api/client";
 import { ApiError } from "../../api/error";
 import { keys } from "../../api/keys";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo, ReadClient } from "../../chain/client";
 import { topicOf } from "./decode";

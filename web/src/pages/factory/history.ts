@@ -1,5 +1,5 @@
 /** A job's history, put together from its events: what the page shows comes from here, so it survives everything. */
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 
 type Schemas = components["schemas"];
 export type JobEvent = Schemas["JobEvent"];

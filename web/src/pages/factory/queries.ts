@@ -8,7 +8,7 @@ import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
 import { type StreamState, useEventStream } from "../../api/events";
 import { keys } from "../../api/keys";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 import { modelRegistryAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 import { useSession } from "../../wallet/session";

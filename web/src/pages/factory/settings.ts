@@ -1,5 +1,5 @@
 /** Every setting of a recipe: what it means, its limits, and how what is typed becomes a recipe. */
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 
 type Schemas = components["schemas"];
 export type Recipe = Schemas["Recipe"];

@@ -2,7 +2,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, body } from "../../api/client";
 import { keys } from "../../api/keys";
-import type { components } from "../../api/schema";
+import type { components } from "../../api/generated/schema";
 
 type Schemas = components["schemas"];
 export type ModelDetail = Schemas["ModelDetail"];
