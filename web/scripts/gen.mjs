@@ -43,7 +43,10 @@ async function schema() {
     return;
   }
   const nodes = await openapi(document, { alphabetize: true });
-  writeFileSync(here("../src/api/generated/schema.ts"), BANNER + astToString(nodes).replace(HEX, "$1: `0x${string}`;"));
+  writeFileSync(
+    here("../src/api/generated/schema.ts"),
+    BANNER + astToString(nodes).replace(HEX, "$1: `0x${string}`;"),
+  );
 }
 
 abis();

@@ -2,8 +2,8 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, body, setCsrfToken } from "./client";
 import { ApiError } from "./error";
-import { keys } from "./keys";
 import type { components } from "./generated/schema";
+import { keys } from "./keys";
 
 type Schemas = components["schemas"];
 export type Status = Schemas["Status"];

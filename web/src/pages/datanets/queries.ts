@@ -3,8 +3,8 @@ import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/
 import { type Address, type Hex, isAddressEqual } from "viem";
 import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
-import { keys } from "../../api/keys";
 import type { components } from "../../api/generated/schema";
+import { keys } from "../../api/keys";
 import { datanetRegistryAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 import type { RecordFilter } from "./filters";

@@ -3,8 +3,8 @@ import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import type { Address } from "viem";
 import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
-import { keys } from "../../api/keys";
 import type { components } from "../../api/generated/schema";
+import { keys } from "../../api/keys";
 import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 

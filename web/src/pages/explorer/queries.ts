@@ -13,8 +13,8 @@ import {
 } from "viem/actions";
 import { api, body } from "../../api/client";
 import { ApiError } from "../../api/error";
-import { keys } from "../../api/keys";
 import type { components } from "../../api/generated/schema";
+import { keys } from "../../api/keys";
 import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo, ReadClient } from "../../chain/client";
 import { topicOf } from "./decode";

@@ -1,8 +1,8 @@
 /** What the pages of models read. */
 import { queryOptions } from "@tanstack/react-query";
 import { api, body } from "../../api/client";
-import { keys } from "../../api/keys";
 import type { components } from "../../api/generated/schema";
+import { keys } from "../../api/keys";
 
 type Schemas = components["schemas"];
 export type ModelDetail = Schemas["ModelDetail"];
