@@ -48,6 +48,7 @@ pub(crate) async fn model_path(named: Option<&Path>) -> Result<PathBuf> {
 fn announce(node: &Node, data_dir: &Path) -> Result<()> {
     line("OpenLedger is up. Ctrl-C stops it.");
     line("");
+    line(format_args!("  web app     {}   (open it in a browser)", node.gateway_url()));
     line(format_args!("  chain RPC   {}   (chain id {})", node.rpc_url(), crate::config::DEV_CHAIN_ID));
     line(format_args!("  gateway     {}   (OpenAI-compatible: {}/v1)", node.gateway_url(), node.gateway_url()));
     line(format_args!("  data        {}", data_dir.display()));
