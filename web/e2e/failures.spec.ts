@@ -23,12 +23,18 @@ async function saysWhatIsWrong(page: Page): Promise<void> {
   await expect(main.getByRole("button").or(main.getByRole("link")).first()).toBeVisible();
 }
 
-const failed = { status: 500, contentType: "application/json", body: '{"error":{"message":"the disk is on fire","type":"server_error","code":"internal","param":null}}' };
+const failed = {
+  status: 500,
+  contentType: "application/json",
+  body: '{"error":{"message":"the disk is on fire","type":"server_error","code":"internal","param":null}}',
+};
 const ofStatus = /\/v1\/status$/;
 
 for (const name of NAMES.filter((one) => !STATIC.includes(one))) {
   test(`${name} says so when the node fails, and comes back`, async ({ page, setting: { rpc } }) => {
-    await page.route(/\/v1\//, (route) => (ofStatus.test(route.request().url()) ? route.continue() : route.fulfill(failed)));
+    await page.route(/\/v1\//, (route) =>
+      ofStatus.test(route.request().url()) ? route.continue() : route.fulfill(failed),
+    );
     await page.route(`${rpc}/**`, (route) => route.abort());
     await page.goto(pages[name] ?? "");
     await saysWhatIsWrong(page);
@@ -43,7 +49,9 @@ test("without any answer the frame stays, and a button tries again", async ({ pa
   await page.route(/\/v1\//, (route) => route.fulfill(failed));
   for (const path of ["/", "/account", pages.datanet ?? ""]) {
     await page.goto(path);
-    await expect(page.getByRole("heading", { name: "The node cannot be reached" })).toBeVisible({ timeout: TRIES_MS });
+    await expect(page.getByRole("heading", { name: "The node cannot be reached" })).toBeVisible({
+      timeout: TRIES_MS,
+    });
     await expect(page.getByRole("banner")).toBeVisible();
   }
   await page.unrouteAll({ behavior: "ignoreErrors" });
@@ -55,7 +63,9 @@ test("without any answer the frame stays, and a button tries again", async ({ pa
 test("a page opened while offline says so and does not turn blank", async ({ page, context }) => {
   await page.goto("/");
   await settled(page);
-  const models = page.getByRole("navigation", { name: "Main" }).getByRole("link", { name: "Models", exact: true });
+  const models = page
+    .getByRole("navigation", { name: "Main" })
+    .getByRole("link", { name: "Models", exact: true });
   await context.setOffline(true);
   await models.click();
   await saysWhatIsWrong(page);

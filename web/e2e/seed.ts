@@ -52,9 +52,9 @@ export async function seed(node: NodeUrls): Promise<Seeded> {
     recipe,
     await openledger(node, BUILDER, "train", "recipe", MODEL, "--datanet", String(id), "--preset", "quick"),
   );
-  const job = JSON.parse(
-    await openledger(node, BUILDER, "train", "--json", "start", "--detach", recipe),
-  ) as { id: number };
+  const job = JSON.parse(await openledger(node, BUILDER, "train", "--json", "start", "--detach", recipe)) as {
+    id: number;
+  };
   await finished(node, job.id);
   await openledger(node, BUILDER, "train", "publish", String(job.id), "--name", MODEL);
   const chat = ["chat", "--json", "--model", MODEL, "--max-tokens", "12", "Which bird lives in the meadow?"];
@@ -83,7 +83,8 @@ async function finished(node: NodeUrls, job: number): Promise<void> {
       `/v1/fine_tuning/jobs/${job}`,
     );
     if (state === "done") return;
-    if (!["queued", "running"].includes(state) || Date.now() > until) throw new Error(`job ${job}: ${state} ${error}`);
+    if (!["queued", "running"].includes(state) || Date.now() > until)
+      throw new Error(`job ${job}: ${state} ${error}`);
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
 }
