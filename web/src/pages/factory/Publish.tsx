@@ -116,9 +116,12 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
   const builder = account?.address;
   const registered = useQuery(registeredQuery(info, builder, draft.manifest_hash));
   const models = useQuery(modelsQuery);
-  const served = models.data?.find(
-    (model) => model.openledger.model_id?.toLowerCase() === registered.data?.modelId.toLowerCase(),
-  );
+  const id = registered.data?.modelId.toLowerCase();
+  // The base model has no such id: what is not registered must not be taken for it.
+  const served =
+    id === undefined
+      ? undefined
+      : models.data?.find((model) => model.openledger.model_id?.toLowerCase() === id);
   const publish = useMutation({
     mutationFn: async () => {
       if (builder === undefined) return;
