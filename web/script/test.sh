@@ -1,17 +1,7 @@
 #!/usr/bin/env bash
-# What continuous integration runs for the web app: packages, lint, types, unit tests, drift of what is generated, and
-# the tests in a real browser against a real node.
+# Packages, lint, types, unit tests, size, and drift of what is generated. script/browser.sh has the tests in a browser.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-if [[ ! -x "${CHROMIUM:-/usr/bin/chromium}" ]]; then
-  if [[ $(id -u) -ne 0 ]] || ! command -v apt-get >/dev/null; then
-    echo "Chromium is missing: install it (Debian: apt-get install chromium) or name it in CHROMIUM" >&2
-    exit 1
-  fi
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
-fi
 
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
 # Not npm ci: the lock file holds the native packages of the platform that wrote it, and npm ci refuses others.
@@ -29,4 +19,10 @@ if ! diff -q src/api/generated/schema.ts "$kept/schema.ts" || ! diff -q src/chai
   exit 1
 fi
 
-npm run --silent e2e
+# The same sources give the same bytes wherever they are built.
+npm exec --offline -- vite build --logLevel error --outDir "$kept/dist" --emptyOutDir
+if ! diff -rq dist "$kept/dist"; then
+  echo "web/dist differs from its sources: commit what npm run build made" >&2
+  exit 1
+fi
+npm run --silent size | tail -1

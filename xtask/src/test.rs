@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::process;
 
-/// Runs the named lanes, or all of them.
+/// Runs the named lanes, or all but the one that needs a browser.
 pub fn run(lanes: &[&str]) -> Result<()> {
     if lanes.is_empty() {
         contracts()?;
@@ -16,7 +16,8 @@ pub fn run(lanes: &[&str]) -> Result<()> {
             "rust" => rust()?,
             "contracts" => contracts()?,
             "web" => web()?,
-            other => bail!("no test lane {other:?}; there are rust, contracts and web"),
+            "browser" => browser()?,
+            other => bail!("no test lane {other:?}; there are rust, contracts, web and browser"),
         }
     }
     Ok(())
@@ -32,7 +33,12 @@ fn rust() -> Result<()> {
     process::run("cargo", &["test", "--workspace", "--locked"])
 }
 
-/// The web app: format, types, units, drift of what is generated, and a browser against a running node.
+/// The web app: format, types, units, size, drift of what is generated.
 fn web() -> Result<()> {
     process::run("bash", &["web/script/test.sh"])
+}
+
+/// The web app in a browser against a running node.
+fn browser() -> Result<()> {
+    process::run("bash", &["web/script/browser.sh"])
 }
