@@ -18,6 +18,8 @@ const PREFIX: &str = "OPENLEDGER_";
 const FRIEND: &str = "0x5151515151515151515151515151515151515151";
 /// Numbers of this many digits or more are amounts, times or gas, which differ from run to run.
 const LONG_DIGITS: usize = 4;
+/// Hexadecimal words of this many digits are made by chance.
+const ID_DIGITS: usize = 16;
 /// Numbers after these words differ from run to run, however short they are.
 const COUNTED: [&str; 4] = ["block", "epoch", "time", "calls_left"];
 
@@ -87,6 +89,10 @@ fn normal_line(line: &str) -> String {
                 };
                 digits + 2
             }
+            _ if id_length(rest) >= ID_DIGITS => {
+                out += "<id>";
+                id_length(rest)
+            }
             '0'..='9' => {
                 let length = whole(|c| c.is_ascii_digit() || c == '.');
                 let differs = length >= LONG_DIGITS || COUNTED.iter().any(|counted| word.contains(counted));
@@ -112,6 +118,14 @@ fn normal_line(line: &str) -> String {
         rest = &rest[length..];
     }
     out.trim_end().to_owned()
+}
+
+/// Length of the hexadecimal word that text begins with; decimal numbers are none.
+fn id_length(text: &str) -> usize {
+    let end = text.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(text.len());
+    let goes_on = text[end..].starts_with(|c: char| c.is_ascii_alphanumeric());
+    let decimal = text[..end].bytes().all(|byte| byte.is_ascii_digit());
+    if goes_on || decimal { 0 } else { end }
 }
 
 fn golden(name: &str) -> PathBuf {
@@ -221,7 +235,7 @@ fn training(terminal: &mut Terminal<'_>) {
     terminal.both(&["train", "start", "recipe.json", "--dry-run"]);
     terminal.both(&["train", "status", "1"]);
     terminal.both(&["train", "status"]);
-    terminal.both(&["--account", "3", "train", "publish", "1", "--name", "again", "--dry-run"]);
+    terminal.both(&["--account", "8", "train", "publish", "1", "--name", "again", "--dry-run"]);
 }
 
 fn answers(terminal: &mut Terminal<'_>) {
