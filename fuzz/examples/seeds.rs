@@ -15,7 +15,7 @@ use parquet::schema::parser::parse_message_type;
 
 const MAPPING: &str = r#"{"prompt":"a","response":"b"}"#;
 /// Golden files: target, crate, file.
-const GOLDEN: [(&str, &str, &str); 18] = [
+const GOLDEN: [(&str, &str, &str); 19] = [
     ("batch", "datanet", "batch_v1.bin"),
     ("snapshot", "datanet", "snapshot_v1.bin"),
     ("checkpoint", "train", "checkpoint-v1.bin"),
@@ -29,6 +29,7 @@ const GOLDEN: [(&str, &str, &str); 18] = [
     ("chain_rows", "chain", "body.hex"),
     ("chain_rows", "chain", "receipts.hex"),
     ("raw_transaction", "chain", "journal.hex"),
+    ("evidence", "cli", "evidence-v1.json"),
     ("tokenizer", "engine", "llama/tokenizer.json"),
     ("tokenizer", "engine", "gemma/tokenizer.json"),
     ("tokenizer", "engine", "qwen2/tokenizer.json"),

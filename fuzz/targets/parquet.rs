@@ -4,8 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use openledger_datanet::Format;
-use openledger_fuzz::ingest;
+use openledger_fuzz::{ingest, let_panics_be_caught};
 
 fuzz_target!(|bytes: &[u8]| {
+    let_panics_be_caught();
     ingest(Format::Parquet, bytes);
 });

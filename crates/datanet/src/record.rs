@@ -1,7 +1,7 @@
 //! Records: the four kinds, their canonical bytes and their hashes.
 //!
-//! **Normalisation.** Every text is brought to Unicode NFC, CR LF and CR become LF, a leading byte-order mark goes, and white
-//! space at both ends goes. Nothing else changes: case, spacing inside and punctuation are the contributor's. Control
+//! **Normalisation.** Every text is brought to Unicode NFC, CR LF and CR become LF, white space at both ends goes,
+//! and at the start byte-order marks with it. Nothing else changes: case, spacing inside and punctuation are the contributor's. Control
 //! characters other than line feed and tab are refused.
 
 use openledger_primitives::canonical_json::{self, CanonicalJsonError};
@@ -14,6 +14,9 @@ use crate::limits::{MESSAGES_MAX, RECORD_BYTES_MAX};
 
 /// Roles that a conversation may name.
 pub const ROLES: [&str; 3] = ["system", "user", "assistant"];
+
+/// U+FEFF, which editors put at the start of files.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,10 +215,10 @@ pub fn record_hash(salt: B256, canonical: &[u8]) -> RecordHash {
 }
 
 fn normal_text(field: &'static str, text: &str) -> Result<String, RecordError> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let text = if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() };
     let text = if is_nfc(&text) { text } else { text.nfc().collect() };
-    let trimmed = text.trim();
+    // A byte-order mark may stand behind white space, and white space behind a mark.
+    let trimmed = text.trim_start_matches(|first: char| first.is_whitespace() || first == BYTE_ORDER_MARK).trim_end();
     if trimmed.is_empty() {
         return Err(RecordError::Empty { field });
     }

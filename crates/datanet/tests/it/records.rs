@@ -31,6 +31,16 @@ fn each_kind_has_its_canonical_form() {
 }
 
 #[test]
+fn a_normal_text_stays_as_it_is_whatever_stood_before_it() {
+    for start in ["\u{feff}\n", "\n\u{feff}", " \u{feff}\u{feff}\r\u{feff}"] {
+        let normal = text(&format!("{start}a\u{feff}b \n")).normalised().unwrap();
+        assert_eq!(normal, text("a\u{feff}b"), "{start:?}");
+        assert_eq!(Record::from_canonical(&normal.canonical_bytes()).unwrap(), normal);
+    }
+    assert!(matches!(text("\u{feff} \u{feff}").normalised(), Err(RecordError::Empty { field: "text" })));
+}
+
+#[test]
 fn one_text_in_two_unicode_forms_is_one_record() {
     let composed = text("caf\u{e9}\r\nbar ").normalised().unwrap();
     let decomposed = text("\u{feff}cafe\u{301}\nbar").normalised().unwrap();
