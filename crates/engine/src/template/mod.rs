@@ -224,8 +224,10 @@ fn without_generation_tags(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
-        let Some(len) = rest[start..].find("%}") else { break };
-        let (before, tag) = (&rest[..start], &rest[start + 2..start + len]);
+        let inside = start + "{%".len();
+        // From inside on: the percent sign of `{%}` does not end its own tag.
+        let Some(len) = rest[inside..].find("%}") else { break };
+        let (before, tag) = (&rest[..start], &rest[inside..inside + len]);
         out.push_str(before);
         out.push_str("{%");
         match tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+') {
@@ -233,7 +235,7 @@ fn without_generation_tags(source: &str) -> String {
             "endgeneration" => out.push_str(&tag.replace("endgeneration", " endif ")),
             _ => out.push_str(tag),
         }
-        rest = &rest[start + len..];
+        rest = &rest[inside + len..];
     }
     out.push_str(rest);
     out

@@ -39,6 +39,13 @@ fn tags_that_mark_answers_for_training_change_nothing() {
 }
 
 #[test]
+fn a_tag_of_one_percent_sign_is_no_template() {
+    for source in ["{%}", "a {%}{% endfor %}", "{%set n = n(x=%{% set n = 0 %}{%} fo endfor %}"] {
+        assert!(ChatTemplate::new(source, TemplateTokens::default()).is_err(), "{source:?}");
+    }
+}
+
+#[test]
 fn a_role_that_no_template_knows_is_refused() {
     let template = ChatTemplate::new("{{ '<|' + messages[0].role + '|>' }}", TemplateTokens::default()).unwrap();
     let error = template.render(&[ChatMessage::new("endoftext", "x")], false).unwrap_err();
