@@ -1,4 +1,7 @@
-/** A newcomer's whole way, in the browser alone: from no account to a claimed payment. */
+/**
+ * A newcomer's whole way in the browser: from no account to a claimed payment. Two other people contribute by the command line,
+ * because influence is measured against other people's records.
+ */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { openledger } from "./node";
