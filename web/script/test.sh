@@ -4,8 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
-# Not npm ci: the lock file holds the native packages of the platform that wrote it, and npm ci refuses others.
-npm install --no-audit --no-fund
+npm ci --no-audit --no-fund
 npm run --silent lint
 npm run --silent typecheck
 npm test --silent
