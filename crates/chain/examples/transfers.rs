@@ -1,9 +1,11 @@
 //! Measures ERC-20 transfers from submission over JSON-RPC to inclusion in a block, beside anvil where
 //! it is installed (npm `@foundry-rs/anvil` in `$OPENLEDGER_TOOLS` or `~/.cache/openledger/tools`).
 //!
-//! `cargo run --release -p openledger-chain --example transfers -- [TRANSFERS] [IN_FLIGHT]`
-//! prints one JSON object. Transfers are signed beforehand; client, server and block production
-//! share the machine. Both nodes mine as soon as transactions arrive and are driven by the same client.
+//! `cargo run --release -p openledger-chain --example transfers -- [TRANSFERS]`
+//! prints one JSON object. Transfers are signed beforehand; client, server and block production share the machine.
+//! Both nodes are driven by the same client, in which each sender submits its transfers one after the other, as
+//! wallets do. Ours makes a block as soon as transactions arrive; anvil makes one a second, because mining at once it
+//! falls behind its own pool when that holds a thousand transactions, and does not end within minutes.
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -24,7 +26,7 @@ use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_provider::{Provider, ProviderBuilder, RootProvider};
 use alloy_signer_local::PrivateKeySigner;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::future::try_join_all;
 use op_alloy_consensus::OpTxEnvelope;
 use openledger_chain::{Chain, ChainConfig};
 use serde_json::json;
@@ -32,7 +34,6 @@ use support::{CHAIN_ID, MNEMONIC, account, genesis, token_init_code};
 
 const SENDERS: u32 = 32;
 const TRANSFERS: usize = 5_000;
-const IN_FLIGHT: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(5);
 
@@ -40,16 +41,14 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let number = |at: usize, default| env::args().nth(at).map_or(Ok(default), |text| text.parse());
-    let (transfers, in_flight) = (number(1, TRANSFERS)?, number(2, IN_FLIGHT)?);
+    let transfers = env::args().nth(1).map_or(Ok(TRANSFERS), |text| text.parse())?;
     let senders: Vec<_> = (0..SENDERS).map(account).collect();
-    let ours = measure_ours(&senders, transfers, in_flight).await?;
-    let anvil = measure_anvil(&senders, transfers, in_flight).await?;
+    let ours = measure_ours(&senders, transfers).await?;
+    let anvil = measure_anvil(&senders, transfers).await?;
     let report = json!({
         "bench": "chain",
         "transfers": transfers,
         "senders": SENDERS,
-        "in_flight": in_flight,
         "submit_s": ours.submit_s,
         "wall_s": ours.wall_s,
         "blocks": ours.blocks,
@@ -67,12 +66,12 @@ struct Measured {
     blocks: u64,
 }
 
-async fn measure_ours(senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Measured> {
+async fn measure_ours(senders: &[PrivateKeySigner], transfers: usize) -> Outcome<Measured> {
     let dir = tempfile::tempdir()?;
     let funded: Vec<Address> = senders.iter().map(|sender| sender.address()).collect();
     let chain = Chain::open(ChainConfig::new(dir.path(), genesis(&funded)).instant())?;
     let server = chain.serve(([127, 0, 0, 1], 0).into()).await?;
-    let measured = measure(&server.http_url(), senders, transfers, in_flight).await;
+    let measured = measure(&server.http_url(), senders, transfers).await;
     server.stop().await;
     chain.shutdown();
     measured
@@ -87,7 +86,7 @@ impl Drop for Anvil {
     }
 }
 
-async fn measure_anvil(senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Option<Measured>> {
+async fn measure_anvil(senders: &[PrivateKeySigner], transfers: usize) -> Outcome<Option<Measured>> {
     let tools = env::var_os("OPENLEDGER_TOOLS").map(PathBuf::from);
     let cached = || env::home_dir().map(|home| home.join(".cache/openledger/tools"));
     let Some(tools) = tools.or_else(cached) else { return Ok(None) };
@@ -98,14 +97,14 @@ async fn measure_anvil(senders: &[PrivateKeySigner], transfers: usize, in_flight
     let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port().to_string();
     let (chain_id, accounts) = (CHAIN_ID.to_string(), SENDERS.to_string());
     let arguments = ["--port", &port, "--chain-id", &chain_id, "--accounts", &accounts, "--mnemonic", MNEMONIC];
-    let quiet = ["--silent", "--gas-limit", "60000000", "--balance", "1000000"];
+    let quiet = ["--silent", "--block-time", "1", "--gas-limit", "60000000", "--balance", "1000000"];
     let mut command = Command::new(binary);
     command.args(arguments).args(quiet).stdout(Stdio::null()).stderr(Stdio::null());
     let _anvil = Anvil(command.spawn()?);
-    measure(&format!("http://127.0.0.1:{port}"), senders, transfers, in_flight).await.map(Some)
+    measure(&format!("http://127.0.0.1:{port}"), senders, transfers).await.map(Some)
 }
 
-async fn measure(url: &str, senders: &[PrivateKeySigner], transfers: usize, in_flight: usize) -> Outcome<Measured> {
+async fn measure(url: &str, senders: &[PrivateKeySigner], transfers: usize) -> Outcome<Measured> {
     let provider = ProviderBuilder::new().disable_recommended_fillers().connect_http(url.parse()?);
     await_up(&provider).await?;
     let token = deploy(&provider, senders).await?;
@@ -113,11 +112,8 @@ async fn measure(url: &str, senders: &[PrivateKeySigner], transfers: usize, in_f
     let first_block = provider.get_block_number().await?;
 
     let started = Instant::now();
-    let send = |bytes: Bytes| {
-        let provider = &provider;
-        async move { provider.send_raw_transaction(&bytes).await.map(|_| ()) }
-    };
-    stream::iter(signed).map(send).buffer_unordered(in_flight).try_collect::<()>().await?;
+    let clients = signed.into_iter().map(|transfers| submit(&provider, transfers));
+    try_join_all(clients).await?;
     let submit_s = started.elapsed().as_secs_f64();
     for (sender, nonce) in senders.iter().zip(last) {
         await_nonce(&provider, sender.address(), nonce).await?;
@@ -125,6 +121,14 @@ async fn measure(url: &str, senders: &[PrivateKeySigner], transfers: usize, in_f
     let wall_s = started.elapsed().as_secs_f64();
     let blocks = provider.get_block_number().await? - first_block;
     Ok(Measured { submit_s, wall_s, blocks })
+}
+
+/// One sender's transfers, each after the node took the one before.
+async fn submit(provider: &RootProvider, transfers: Vec<Bytes>) -> Outcome<()> {
+    for transfer in transfers {
+        let _pending = provider.send_raw_transaction(&transfer).await?;
+    }
+    Ok(())
 }
 
 async fn await_up(provider: &RootProvider) -> Outcome<()> {
@@ -189,23 +193,22 @@ fn signed(signer: &PrivateKeySigner, nonce: u64, to: TxKind, input: Bytes) -> Ou
     Ok(OpTxEnvelope::Eip1559(tx.into_signed(signature)).encoded_2718().into())
 }
 
-/// Transfers of one token unit each, round robin over the senders, to a thousand receivers; and each
-/// sender's nonce after them.
+/// Transfers of one token unit each to a thousand receivers, by sender; and each sender's nonce after them.
 async fn sign(
     provider: &RootProvider,
     senders: &[PrivateKeySigner],
     token: Address,
     transfers: usize,
-) -> Outcome<(Vec<Bytes>, Vec<u64>)> {
+) -> Outcome<(Vec<Vec<Bytes>>, Vec<u64>)> {
     let mut nonces = Vec::with_capacity(senders.len());
     for sender in senders {
         nonces.push(provider.get_transaction_count(sender.address()).await?);
     }
-    let mut all = Vec::with_capacity(transfers);
+    let mut all = vec![Vec::with_capacity(transfers.div_ceil(senders.len())); senders.len()];
     for index in 0..transfers {
         let at = index % senders.len();
         let to = Address::left_padding_from(&(0x1_0000 + index as u64 % 1_000).to_be_bytes());
-        all.push(signed(&senders[at], nonces[at], token.into(), transfer(to, U256::ONE))?);
+        all[at].push(signed(&senders[at], nonces[at], token.into(), transfer(to, U256::ONE))?);
         nonces[at] += 1;
     }
     Ok((all, nonces))

@@ -1,4 +1,4 @@
-//! The real `cast` and `viem` against a served chain.
+//! The real `cast`, `viem`, `ethers` and `forge script` against a served chain.
 //!
 //! They are npm packages; the first run installs them into `$OPENLEDGER_TOOLS` or
 //! `~/.cache/openledger/tools`. A machine without Node.js and npm fails these tests and says what is missing.
@@ -18,9 +18,12 @@ use crate::{
     support::{account, token_init_code},
 };
 
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 10] = [
     "@foundry-rs/cast@1.7.1",
+    "@foundry-rs/forge@1.7.1",
+    "solc@0.8.33",
     "viem@2",
+    "ethers@6",
     "@ethereumjs/vm@10",
     "@ethereumjs/common@10",
     "@ethereumjs/tx@10",
@@ -29,7 +32,8 @@ const PACKAGES: [&str; 7] = [
 ];
 
 /// What a machine lacks that fails here.
-const MISSING: &str = "this test needs Node.js with npm, which fetches cast and viem (Debian: nodejs, npm)";
+const MISSING: &str =
+    "this test needs Node.js with npm, which fetches cast, forge, viem and ethers (Debian: nodejs, npm)";
 
 pub(crate) struct Tools(PathBuf);
 
@@ -55,7 +59,8 @@ impl Tools {
 
     fn complete(&self) -> bool {
         let modules = self.dir().join("node_modules");
-        self.cast().exists() && modules.join("viem").exists() && modules.join("@ethereumjs/vm").exists()
+        let libraries = ["solc", "viem", "ethers", "@ethereumjs/vm"];
+        self.cast().exists() && self.forge().exists() && libraries.iter().all(|name| modules.join(name).exists())
     }
 
     fn install(&self) {
@@ -71,6 +76,10 @@ impl Tools {
 
     fn cast(&self) -> PathBuf {
         self.0.join("node_modules/@foundry-rs/cast-linux-amd64/bin/cast")
+    }
+
+    fn forge(&self) -> PathBuf {
+        self.0.join("node_modules/@foundry-rs/forge-linux-amd64/bin/forge")
     }
 }
 
@@ -107,6 +116,42 @@ async fn viem_sends_deploys_reads_and_subscribes() {
     node.arg(script).args([server.http_url(), server.ws_url(), key(0), bytecode]).arg(&tools.0);
     let out = run(node, "viem").await;
     assert!(out.contains(r#""viem":"ok""#), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ethers_sends_deploys_reads_and_decodes_errors() {
+    let tools = Tools::find();
+    let (_devnet, server) = served().await;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/ethers.mjs");
+    let bytecode = format!("0x{}", include_str!("../fixtures/token.hex").trim());
+    let mut node = Command::new("node");
+    node.arg(script).args([server.http_url(), key(2), bytecode]).arg(&tools.0);
+    let out = run(node, "ethers").await;
+    assert!(out.contains(r#""ethers":"ok""#), "{out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forge_scripts_deploy_and_call() {
+    let tools = Tools::find();
+    let (devnet, server) = served().await;
+    // forge writes its outputs beside its sources, so it gets a copy.
+    let project = tempfile::tempdir().expect("a folder");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/forge");
+    std::fs::create_dir(project.path().join("script")).expect("a folder");
+    for file in ["foundry.toml", "script/Deploy.s.sol"] {
+        std::fs::copy(source.join(file), project.path().join(file)).expect("a copy");
+    }
+    let solc = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/tools/solc");
+    let mut forge = Command::new(tools.forge());
+    forge.current_dir(project.path()).env("OPENLEDGER_TOOLS", &tools.0);
+    forge.args(["script", "script/Deploy.s.sol:Deploy", "--broadcast", "--slow", "--use"]).arg(solc);
+    forge.args(["--rpc-url", &server.http_url(), "--private-key", &key(3)]);
+    let out = run(forge, "forge script").await;
+    assert!(out.contains("ONCHAIN EXECUTION COMPLETE & SUCCESSFUL"), "{out}");
+    let counter = account(3).address().create(0).to_string();
+    let mut cast = Command::new(tools.cast());
+    cast.args(["call", "--rpc-url", &server.http_url(), &counter, "count()(uint256)"]);
+    assert_eq!(run(cast, "cast call").await, "42", "at block {}", devnet.chain.head().number);
 }
 
 #[tokio::test(flavor = "multi_thread")]
