@@ -147,7 +147,7 @@ fn report(tx: &ReadTx<'_>, commitment: B256) -> Result<AcceptReport, BatchError>
 pub(crate) struct StoredRecord {
     pub(crate) id: i64,
     pub(crate) hash: RecordHash,
-    salt: B256,
+    pub(crate) salt: B256,
     body: BlobHash,
     offset: u64,
     length: usize,

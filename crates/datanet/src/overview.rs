@@ -67,6 +67,8 @@ pub struct SnapshotInfo {
     pub record_count: u64,
     /// Its contributors.
     pub contributor_count: u32,
+    /// Hash of its body, which goes on chain with the root.
+    pub content_hash: B256,
 }
 
 /// Which records are looked up. Without a Datanet or a contributor, those of all.
@@ -89,6 +91,8 @@ pub struct ShownRecord {
     pub statement: RecordStatement,
     /// Its content.
     pub record: Record,
+    /// Salt of its hash; `None` for a record that was taken back, whose hash is to say nothing any more.
+    pub salt: Option<B256>,
 }
 
 impl Datanets {
@@ -225,7 +229,8 @@ impl Datanets {
 
     fn shown(&self, (statement, stored): (RecordStatement, StoredRecord)) -> Result<ShownRecord, RecordAccessError> {
         let record = stored.record(self.store.blobs())?;
-        Ok(ShownRecord { id: stored.id.unsigned_abs(), statement, record })
+        let salt = (statement.status != RecordStatus::Revoked).then_some(stored.salt);
+        Ok(ShownRecord { id: stored.id.unsigned_abs(), statement, record, salt })
     }
 
     /// Snapshots after `after`, in order.
@@ -233,7 +238,7 @@ impl Datanets {
     /// # Errors
     /// [`StoreError`].
     pub fn snapshots(&self, datanet: DatanetId, after: u64, limit: u32) -> Result<Vec<SnapshotInfo>, StoreError> {
-        let sql = "SELECT id, root, record_count, contributor_count FROM datanet_snapshots
+        let sql = "SELECT id, root, body, record_count, contributor_count FROM datanet_snapshots
             WHERE datanet = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
         let (id, after) = (number_value("Datanet", datanet.0)?, number_value("cursor", after)?);
         let place = params![id, after, limit.clamp(1, PAGE_ROWS_MAX)];
@@ -244,6 +249,8 @@ impl Datanets {
                     root: row.hash("root")?,
                     record_count: row.number("record_count")?,
                     contributor_count: row.column("contributor_count")?,
+                    // Blobs are named by the keccak256 of their bytes, which is what the registry calls content hash.
+                    content_hash: row.hash("body")?,
                 })
             })
         })

@@ -28,9 +28,10 @@ use crate::desk::Desk;
 use crate::events::Events;
 use crate::limits::Buckets;
 use crate::routes::columns::ColumnCache;
+use crate::routes::disputes::DisputeCache;
 use crate::routes::{
-    accounts, columns, datanets, files, models, publish, receipts, recipes, records, sessions, status, streams,
-    training,
+    accounts, columns, datanets, disputes, files, models, publish, receipts, recipes, records, search, sessions,
+    status, streams, training,
 };
 use crate::session::Sessions;
 use crate::shares::Snapshots;
@@ -106,6 +107,7 @@ pub(crate) struct App {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) events: Events,
     pub(crate) columns: ColumnCache,
+    pub(crate) disputes: DisputeCache,
     pub(crate) changes: Buckets,
     pub(crate) sign_ins: Buckets,
     address: SocketAddr,
@@ -233,6 +235,7 @@ impl App {
             snapshots,
             events: Events::default(),
             columns: ColumnCache::default(),
+            disputes: DisputeCache::default(),
             changes: Buckets::new(limits::CHANGES),
             sign_ins: Buckets::new(limits::SIGN_INS),
             address,
@@ -254,6 +257,7 @@ fn router(app: Arc<App>) -> Router {
     json.merge(chunks)
         .layer(from_fn_with_state(Arc::clone(&app), guard::check))
         .route(chat::PATH, post(chat::completions).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
+        .route(chat::QUOTE_PATH, post(chat::quote).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
         .fallback(assets::fallback)
         .layer(RequestBodyLimitLayer::new(CHUNK_BYTES_MAX))
         .layer(CorsLayer::permissive())
@@ -272,8 +276,10 @@ fn datanet_routes() -> Router<Arc<App>> {
         .route("/v1/datanets/{id}/uploads", post(datanets::begin_upload))
         .route("/v1/uploads/{id}", get(datanets::upload_status).delete(datanets::abort_upload))
         .route("/v1/datanets/{id}/batches", post(datanets::prepare_batch))
-        .route("/v1/batches/{id}/revealed", post(datanets::revealed))
+        .route("/v1/batches/{commitment}", get(datanets::batch))
+        .route("/v1/batches/{commitment}/revealed", post(datanets::revealed))
         .route("/v1/datanets/{id}/snapshots", post(datanets::snapshot).get(datanets::snapshots))
+        .route("/v1/snapshots/{root}", get(datanets::snapshot_body))
         .route("/v1/records/{hash}", get(records::show))
 }
 
@@ -297,6 +303,7 @@ fn settlement_routes() -> Router<Arc<App>> {
         .route("/v1/receipts", get(receipts::list))
         .route("/v1/receipts/{hash}", get(receipts::show))
         .route("/v1/epochs", get(receipts::epochs))
+        .route("/v1/disputes", get(disputes::list))
         .route("/v1/accounts/{address}/claim", get(accounts::claim))
         .route("/v1/accounts/{address}/earnings", get(accounts::earnings))
         .route("/v1/accounts/{address}/records", get(records::of_account))
@@ -314,6 +321,7 @@ fn node_routes() -> Router<Arc<App>> {
         .route("/v1/status", get(status::show))
         .route("/v1/operator", get(status::operator))
         .route("/v1/faucet", post(status::faucet))
+        .route("/v1/search", get(search::search))
         .route("/v1/events", get(streams::node))
         .route("/v1/openapi.json", get(status::openapi))
         .route("/health", get(status::health))

@@ -31,6 +31,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::answer::{self, PromptError};
+use crate::api::chat as view;
 use crate::app::App;
 use crate::canonical::CanonicalRequest;
 use crate::catalog::{Published, shares};
@@ -40,7 +41,7 @@ use crate::error::{ApiError, chain};
 use crate::explain::Explanation;
 use crate::openai::{AnswerHead, ChatRequest};
 use crate::replay::hash_request;
-use crate::routes::blocking;
+use crate::routes::{blocking, models};
 
 /// Response header with the receipt's hash.
 pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
@@ -48,6 +49,8 @@ pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
 pub const SALT_HEADER: &str = "x-openledger-salt";
 /// Path of this endpoint, named in payment offers.
 pub(crate) const PATH: &str = "/v1/chat/completions";
+/// Path of [`quote`].
+pub(crate) const QUOTE_PATH: &str = "/v1/chat/quote";
 /// Chunks of a stream that wait for a slow reader.
 const CHUNKS_WAITING_MAX: usize = 256;
 
@@ -68,17 +71,13 @@ pub(crate) async fn completions(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
-    let chat: ChatRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::bad_request("malformed_json", format!("the body is not a chat request: {error}")))?;
-    if chat.model == app.catalog.base_name() {
-        return answer_free(&app, chat).await;
-    }
-    let model = app.catalog.by_name(&chat.model).ok_or_else(|| ApiError::not_found("model", &chat.model))?;
+    let (chat, model) = read(&app, &body)?;
+    let Some(model) = model else { return answer_free(&app, chat).await };
     let fingerprint = openledger_primitives::keccak256(&body);
     let ask = Ask::new(&app, Some(&model), chat)?;
     let offer = app.till.offer(ask.ceiling(&model)?);
     let Some(payment) = headers.get(PAYMENT_SIGNATURE_HEADER) else {
-        return Ok(payment_required(&PaymentRequired::new(app.url(PATH), "payment is required", offer)));
+        return Ok(payment_required(&payment_asked(&app, offer)));
     };
     let payload: PaymentPayload = from_header(payment.as_bytes())
         .map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))?;
@@ -90,6 +89,38 @@ pub(crate) async fn completions(
             Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error)))
         }
     }
+}
+
+/// Says what a request would cost: `POST /v1/chat/quote`. Nothing is asked, held or charged.
+///
+/// A client without payment learns the same from the 402 of the request itself; browsers log that as an error.
+pub(crate) async fn quote(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<view::Quote>, ApiError> {
+    let (chat, model) = read(&app, &body)?;
+    let ask = Ask::new(&app, model.as_deref(), chat)?;
+    let ceiling = model.as_deref().map_or(Ok(Wei::ZERO), |model| ask.ceiling(model))?;
+    Ok(Json(view::Quote {
+        prompt_tokens: ask.tokens_in(),
+        max_tokens: ask.request.max_tokens,
+        price: model.as_deref().map(|model| models::price(&model.price)),
+        ceiling_wei: ceiling.into(),
+        x402: model.is_some().then(|| payment_asked(&app, app.till.offer(ceiling))),
+        model: ask.chat.model,
+    }))
+}
+
+/// The request in `body`, and the model that it names; none for the base model.
+fn read(app: &App, body: &[u8]) -> Result<(ChatRequest, Option<Arc<Published>>), ApiError> {
+    let chat: ChatRequest = serde_json::from_slice(body)
+        .map_err(|error| ApiError::bad_request("malformed_json", format!("the body is not a chat request: {error}")))?;
+    if chat.model == app.catalog.base_name() {
+        return Ok((chat, None));
+    }
+    let model = app.catalog.by_name(&chat.model).ok_or_else(|| ApiError::not_found("model", &chat.model))?;
+    Ok((chat, Some(model)))
+}
+
+fn payment_asked(app: &App, offer: PaymentRequirements) -> PaymentRequired {
+    PaymentRequired::new(app.url(PATH), "payment is required", offer)
 }
 
 fn payment_required(required: &PaymentRequired) -> Response {
@@ -118,6 +149,8 @@ impl Ask {
         let request_hash = hash_request(&canonical, salt)?;
         let mut request = answer::encode(app.catalog.base(), model, &canonical)?;
         request.tenant = chat.model.clone();
+        // What could not be answered is refused before anybody pays for it.
+        app.server.check(&request)?;
         let received_at = now_s();
         let id = format!("chatcmpl-{}", hex_prefix(request_hash));
         let head = AnswerHead { id, created: received_at, model: chat.model.clone() };
@@ -126,9 +159,12 @@ impl Ask {
 
     /// The most that this request can cost.
     fn ceiling(&self, model: &Published) -> Result<Wei, ApiError> {
-        let tokens_in = u32::try_from(self.request.prompt.len()).unwrap_or(u32::MAX);
-        let usage = Usage { tokens_in, tokens_out: self.request.max_tokens };
+        let usage = Usage { tokens_in: self.tokens_in(), tokens_out: self.request.max_tokens };
         fee(&model.price, usage).map_err(|error| ApiError::invalid("fee_overflow", error.to_string()))
+    }
+
+    fn tokens_in(&self) -> u32 {
+        u32::try_from(self.request.prompt.len()).unwrap_or(u32::MAX)
     }
 
     fn usage_chunk(&self) -> bool {

@@ -5,6 +5,7 @@ use openledger_settlement::epoch::ClaimProof;
 use openledger_settlement::ledger::{EpochState, StatementLine};
 use openledger_settlement::receipt::SignedReceipt;
 use openledger_settlement::verify::Disclosure;
+use openledger_settlement::x402::PaymentRequired;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -55,6 +56,21 @@ impl ChatRequest {
             attribution: Some(true),
         }
     }
+}
+
+/// Answer of `POST /v1/chat/quote`: what a question would cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quote {
+    /// The model's name as asked for.
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// The most tokens that the answer can have.
+    pub max_tokens: u32,
+    /// The most that the answer can cost.
+    pub ceiling_wei: Wei,
+    /// The offer; `None` where answers are free.
+    pub x402: Option<PaymentRequired>,
 }
 
 /// A paid (or free) answer.

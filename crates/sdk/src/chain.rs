@@ -129,6 +129,13 @@ impl SentTransaction {
     }
 }
 
+/// Where a transaction that the chain knows is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionPlace {
+    /// Its block; `None` while it waits for one.
+    pub block: Option<u64>,
+}
+
 /// A client of the chain that acts for one account. Clones share its place in the order of transactions, so that
 /// sends from many tasks do not take the same nonce.
 #[derive(Clone, Debug)]
@@ -325,6 +332,33 @@ impl ChainClient {
     pub async fn block_number(&self) -> Result<u64, ChainError> {
         let number: U256 = self.rpc("eth_blockNumber", ()).await?;
         Ok(number.saturating_to())
+    }
+
+    /// Number of the block with that hash; `None` when the chain has no such block.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn find_block(&self, hash: B256) -> Result<Option<u64>, ChainError> {
+        #[derive(Debug, Deserialize)]
+        struct Block {
+            number: U256,
+        }
+        let block: Option<Block> = self.rpc("eth_getBlockByHash", (hash, false)).await?;
+        Ok(block.map(|block| block.number.saturating_to()))
+    }
+
+    /// Where a transaction is; `None` when the chain does not know it.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn find_transaction(&self, hash: B256) -> Result<Option<TransactionPlace>, ChainError> {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Transaction {
+            block_number: Option<U256>,
+        }
+        let found: Option<Transaction> = self.rpc("eth_getTransactionByHash", (hash,)).await?;
+        Ok(found.map(|found| TransactionPlace { block: found.block_number.map(|number| number.saturating_to()) }))
     }
 
     /// Time of the latest block, in Unix seconds.

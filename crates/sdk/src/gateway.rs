@@ -12,7 +12,7 @@ use reqwest::{Client, Method, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::api::{ChatAnswer, ChatRequest, ClaimEntry, EpochEntry, Listing, ReceiptEntry, Statement};
+use crate::api::{ChatAnswer, ChatRequest, ClaimEntry, EpochEntry, Listing, Quote, ReceiptEntry, Statement};
 use crate::channel::{Lane, PayerChannel, PayerError, Wallet};
 use crate::stream::ChatStream;
 
@@ -28,6 +28,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CHAT_PATH: &str = "v1/chat/completions";
+const QUOTE_PATH: &str = "v1/chat/quote";
 const BUSY: &str = "invalid_batch_settlement_evm_channel_busy";
 const MISMATCH: &str = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
 const EXCEEDS_BALANCE: &str = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
@@ -161,6 +162,15 @@ impl GatewayClient {
         let request = ChatRequest { stream: true, ..request.clone() };
         let (response, paid) = self.ask(&request).await?;
         Ok(ChatStream::new(response, paid))
+    }
+
+    /// What the answer to a question would cost at most. Nothing is asked or charged, and no wallet is needed.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn quote(&self, request: &ChatRequest) -> Result<Quote, GatewayError> {
+        let body = serde_json::to_value(request).map_err(|source| json_error(QUOTE_PATH, source))?;
+        self.post(QUOTE_PATH, &body).await
     }
 
     /// Sends a question, and the payment if one is asked for.

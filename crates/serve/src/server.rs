@@ -75,6 +75,15 @@ impl Server {
         &self.inner.config
     }
 
+    /// Whether [`Server::submit`] would take a request, apart from how busy it is.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: unknown adapter, or a request that breaks a limit.
+    pub fn check(&self, request: &Request) -> Result<(), SubmitError> {
+        request.validate(self.inner.model.config().vocab, self.inner.config.max_context)?;
+        request.adapter.as_ref().map_or(Ok(()), |id| self.resolve(id).map(drop))
+    }
+
     /// Puts a request in the queue. Never waits; dropping the [`Generation`] cancels the request.
     ///
     /// # Errors

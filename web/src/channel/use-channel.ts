@@ -3,8 +3,9 @@ import { queryOptions, useQuery, useQueryClient } from "@tanstack/react-query";
 import { createElement } from "react";
 import { type Address, type Hex, numberToHex } from "viem";
 import { readContract } from "viem/actions";
-import { csrfHeaders } from "../api/client";
+import { api, body, csrfHeaders } from "../api/client";
 import { NetworkError, refusal } from "../api/error";
+import type { components } from "../api/generated/schema";
 import { keys } from "../api/keys";
 import { inferenceHubAbi } from "../chain/abis";
 import { type ChainInfo, useChain } from "../chain/client";
@@ -191,22 +192,18 @@ const pause = (attempt: number) =>
   new Promise((resolve) => window.setTimeout(resolve, RETRY_PAUSE_MS * 2 ** attempt));
 const offerIn = (response: Response) => fromHeader<PaymentRequired>(response.headers.get(PAYMENT_REQUIRED));
 
-/** The price ceiling of a request: the offer of its 402, or null where it is free. Nothing is answered or charged. */
+/** The price ceiling of a request: its offer, or null where it is free. Nothing is asked or charged. */
 export async function priceOf(
   info: ChainInfo,
-  body: Record<string, unknown>,
+  request: Record<string, unknown>,
   signal?: AbortSignal,
 ): Promise<Offer | null> {
-  const controller = new AbortController();
-  signal?.addEventListener("abort", () => controller.abort());
-  const response = await post(JSON.stringify(body), null, controller.signal).catch(network);
-  if (response.status === 402) {
-    const { inferenceHub: hub, wrappedOpen: token } = info.contracts;
-    return takeOffer(offerIn(response), { chainId: info.chain.id, hub, token });
-  }
-  await accepted(response);
-  controller.abort();
-  return null;
+  const question = request as components["schemas"]["ChatRequest"];
+  const options = { body: question, ...(signal ? { signal } : {}) };
+  const { x402 } = await body(api.POST("/v1/chat/quote", options));
+  if (x402 === null) return null;
+  const { inferenceHub: hub, wrappedOpen: token } = info.contracts;
+  return takeOffer(x402, { chainId: info.chain.id, hub, token });
 }
 
 function network(error: unknown): never {
@@ -232,7 +229,7 @@ export interface AskOptions {
  * For an answer that is not streamed, the charge is taken over already; of a stream, give the last comment's
  * `payment_response` to `paid.settle`.
  */
-export function usePaidAsk(): (body: Record<string, unknown>, options?: AskOptions) => Promise<Answer> {
+export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOptions) => Promise<Answer> {
   const info = useChain();
   const { account } = useWallet();
   const sign = useSignTypedData();
@@ -321,14 +318,15 @@ export function usePaidAsk(): (body: Record<string, unknown>, options?: AskOptio
     throw new PaymentRefused(code);
   };
 
-  return async (body, options = {}) => {
-    const text = JSON.stringify(body);
+  return async (request, options = {}) => {
+    const text = JSON.stringify(request);
     options.onStep?.("asking");
-    const response = await post(text, null, options.signal).catch(network);
-    if (response.status !== 402) return { response: await accepted(response), paid: null };
-    const { inferenceHub: hub, wrappedOpen: token } = info.contracts;
-    const offer = takeOffer(offerIn(response), { chainId: info.chain.id, hub, token });
-    return exclusively(account?.address ?? "", () => pay(text, String(body.model), offer, options));
+    const offer = await priceOf(info, request, options.signal);
+    if (offer === null) {
+      const response = await post(text, null, options.signal).catch(network);
+      return { response: await accepted(response), paid: null };
+    }
+    return exclusively(account?.address ?? "", () => pay(text, String(request.model), offer, options));
   };
 }
 

@@ -16,6 +16,7 @@ import {
   leafHash,
   type Proof,
   type ReceiptJson,
+  readSnapshot,
   receiptHash,
   recordHash,
   snapshotLeaf,
@@ -145,6 +146,26 @@ describe("a Datanet's batch", () => {
     expect(verifySnapshotEntry(entry, proof, root)).toBe(true);
     expect(verifySnapshotEntry({ ...entry, cluster: 6n }, proof, root)).toBe(false);
     expect(verifySnapshotEntry({ ...entry, index: 1 }, { ...proof, index: 1 }, root)).toBe(false);
+  });
+
+  it("makes the root of its snapshot's golden body, and reads nothing else as one", () => {
+    const file = new URL("../../../crates/datanet/tests/golden/snapshot_v1.bin", import.meta.url);
+    const body = new Uint8Array(readFileSync(file));
+    expect(keccak256(body)).toBe(hashes.content);
+    const snapshot = readSnapshot(body);
+    expect(snapshot?.root).toBe(hashes.snapshot);
+    expect(snapshot?.entries[2]).toEqual({
+      index: 2,
+      recordHash: repeat("03", 32),
+      contributor: repeat("04", 20),
+      cluster: 5n,
+    });
+    const other = body.slice();
+    other[other.length - 1] = 9;
+    expect(readSnapshot(other)?.root).not.toBe(hashes.snapshot);
+    expect(readSnapshot(body.subarray(1))).toBeNull();
+    expect(readSnapshot(body.subarray(0, -1))).toBeNull();
+    expect(readSnapshot(new Uint8Array())).toBeNull();
   });
 
   it("hashes records in canonical form", () => {

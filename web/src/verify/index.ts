@@ -1,3 +1,4 @@
 export * from "./merkle";
 export * from "./receipt";
 export * from "./record";
+export * from "./snapshot";

@@ -27,6 +27,16 @@ function nodeHash(left: Hex, right: Hex): Hex {
   return keccak256(concat(["0x01", left, right]));
 }
 
+/** The root over hashed leaves, at least one: the largest power of two of them stand left (RFC 9162, section 2.1.1). */
+export function merkleRoot(leaves: readonly Hex[]): Hex {
+  const [only, more] = leaves;
+  if (only === undefined) throw new RangeError("a tree has at least one leaf");
+  if (more === undefined) return only;
+  let left = 1;
+  while (left * 2 < leaves.length) left *= 2;
+  return nodeHash(merkleRoot(leaves.slice(0, left)), merkleRoot(leaves.slice(left)));
+}
+
 function sumNode(left: SumNode, right: SumNode): SumNode | null {
   const sum = left.sum + right.sum;
   if (left.sum < 0n || right.sum < 0n || sum > SUM_MAX) return null;

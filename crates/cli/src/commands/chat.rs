@@ -24,8 +24,8 @@ pub(crate) async fn run(context: &Context, options: ChatOptions) -> Result<()> {
     let deposit = Wei::parse_open(&options.deposit).context("the deposit is not an amount of OPEN")?;
     let free = is_free(&gateway, &options.model).await?;
     if options.dry_run {
-        let ceiling = if free { Wei::ZERO } else { ceiling(&gateway, &request).await? };
-        return show_ceiling(&options, ceiling, deposit);
+        let quote = gateway.quote(&request).await.context("could not ask for the price")?;
+        return show_ceiling(&options, quote.ceiling_wei, deposit);
     }
     let gateway = if free { gateway } else { gateway.with_wallet(wallet(context, deposit).await?) };
     let answer = match options.json {
@@ -46,15 +46,6 @@ async fn is_free(gateway: &GatewayClient, name: &str) -> Result<bool> {
         bail!("the gateway serves no model {name:?}; it serves {}", known.join(", "));
     };
     Ok(model.pointer("/openledger/price").is_none_or(Value::is_null))
-}
-
-/// The most that an answer costs: what the gateway asks of a client that does not pay.
-async fn ceiling(gateway: &GatewayClient, request: &ChatRequest) -> Result<Wei> {
-    match gateway.chat(request).await {
-        Err(GatewayError::NoWallet { amount }) => Ok(amount),
-        Ok(_) => Ok(Wei::ZERO),
-        Err(error) => Err(error).context("could not ask for the price"),
-    }
 }
 
 fn show_ceiling(options: &ChatOptions, ceiling: Wei, deposit: Wei) -> Result<()> {

@@ -1,6 +1,6 @@
 use openledger_datanet::{
     BatchError, BatchState, DatanetError, DatanetInfo, Record, RecordAccessError, RecordFilter, RecordStatus, Snapshot,
-    SnapshotError,
+    SnapshotError, record_hash,
 };
 use openledger_primitives::{Address, B256, DatanetId, RecordHash, SnapshotId};
 
@@ -121,6 +121,9 @@ fn a_revoked_record_leaves_the_next_snapshot_and_lets_no_copy_in() {
     fixture.contribute(1, &[text("a secret that was shared too early"), text("an unrelated thing")]);
     let before = fixture.datanets.take_snapshot(NET).unwrap();
     let record = before.entries[0].record_hash;
+    let shown = fixture.datanets.shown_record(record).unwrap();
+    let salt = shown.salt.expect("what is not taken back can be tied to its hash");
+    assert_eq!(record_hash(salt, &shown.record.canonical_bytes()), record);
     let stranger = fixture.datanets.revoke(record, signer(2).address()).unwrap_err();
     assert!(matches!(stranger, RecordAccessError::NotContributor { .. }));
     fixture.datanets.revoke(record, signer(1).address()).unwrap();
@@ -134,6 +137,7 @@ fn a_revoked_record_leaves_the_next_snapshot_and_lets_no_copy_in() {
     let statement = fixture.datanets.statement(record).unwrap();
     assert_eq!(statement.status, RecordStatus::Revoked);
     assert!(statement.revoked_at.is_some());
+    assert_eq!(fixture.datanets.shown_record(record).unwrap().salt, None, "its hash says nothing any more");
 }
 
 #[test]

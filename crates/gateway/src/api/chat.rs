@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::scalar::{Account, Amount, AnyObject, Hash, HexBytes};
 use super::settlement::Receipt;
+use super::training::Price;
 
 /// A question.
 #[derive(Clone, Debug, ToSchema)]
@@ -298,6 +299,25 @@ pub struct PaymentRequiredAnswer {
     pub error: ErrorDetail,
     /// The offer; the header `payment-required` carries the same.
     pub x402: PaymentRequired,
+}
+
+/// What a question would cost.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Quote {
+    /// The model's name as asked for.
+    pub model: String,
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// The most tokens that the answer can have.
+    pub max_tokens: u32,
+    /// What a token costs; null for the base model, which is free.
+    #[schema(required)]
+    pub price: Option<Price>,
+    /// The most that the answer can cost.
+    pub ceiling_wei: Amount,
+    /// The offer to sign a voucher for, as the request's own 402 would carry it; null for the base model.
+    #[schema(value_type = Option<PaymentRequired>, required)]
+    pub x402: Option<openledger_settlement::x402::PaymentRequired>,
 }
 
 /// An x402 offer.

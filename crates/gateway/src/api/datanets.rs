@@ -165,6 +165,9 @@ pub struct RecordDetail {
     /// What listings show.
     #[serde(flatten)]
     pub record: Record,
+    /// Salt of its hash: keccak256 of salt and canonical content. Null for a record that was taken back.
+    #[schema(required)]
+    pub salt: Option<Hash>,
     /// The snapshots that hold it.
     pub snapshots: Vec<RecordSnapshot>,
 }
@@ -274,6 +277,8 @@ pub struct Snapshot {
     pub record_count: u64,
     /// Contributors in it.
     pub contributor_count: u32,
+    /// Hash of its content, which goes on chain with the root.
+    pub content_hash: Hash,
 }
 
 /// A snapshot just taken; its root goes on chain.
@@ -284,8 +289,6 @@ pub struct TakenSnapshot {
     /// The snapshot.
     #[serde(flatten)]
     pub snapshot: Snapshot,
-    /// Hash of its content.
-    pub content_hash: Hash,
 }
 
 /// A file about to be uploaded.
@@ -412,6 +415,33 @@ pub struct PreparedBatch {
     pub licence_hash: Hash,
     /// EIP-712 digest of the consent.
     pub consent_digest: Hash,
+}
+
+/// A batch and how far it has come.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Batch {
+    /// What its contributor signs.
+    #[serde(flatten)]
+    pub batch: PreparedBatch,
+    /// How far this node knows it to be; the chain may be further.
+    pub state: BatchState,
+    /// Its place in the order of commitments, once this node knows it.
+    #[schema(required)]
+    pub priority: Option<u64>,
+}
+
+/// How far a batch has come.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchState {
+    /// Salted and stored.
+    Prepared,
+    /// Its commitment is on chain.
+    Committed,
+    /// Root and consent are on chain.
+    Revealed,
+    /// Its records have been decided on.
+    Accepted,
 }
 
 /// What a file would contribute.

@@ -6,7 +6,7 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, P
 
 use super::Listing;
 use super::operation::{Op, Schemas};
-use super::{chat, datanets, models, node, scalar, sessions, settlement, training};
+use super::{chat, datanets, models, node, scalar, search, sessions, settlement, training};
 
 /// The whole document.
 pub fn document() -> OpenApi {
@@ -54,6 +54,9 @@ fn chat_operations() -> Vec<Op> {
                 "The answer, or its pieces when `stream` is true; the last piece's data is `[DONE]`.",
             )
             .answers::<chat::PaymentRequiredAnswer>("402", "application/json", "Must be paid for; here is the offer."),
+        Op::post("/v1/chat/quote", "quote", "What a conversation's answer would cost; nothing is asked or charged.")
+            .takes::<chat::ChatRequest>()
+            .gives::<chat::Quote>(),
     ]
 }
 
@@ -78,6 +81,9 @@ fn node_operations() -> Vec<Op> {
             .gives::<node::FaucetGrant>(),
         Op::get("/v1/events", "events", "Blocks, epochs, receipts, jobs and models as they come.")
             .streams::<node::NodeEvent>("Events named `block`, `epoch`, `receipt`, `job` and `model`."),
+        Op::get("/v1/search", "search", "What a number, a hash, an address or a part of a name may mean.")
+            .needs("q", Type::String, "The text, at most 512 bytes.")
+            .gives::<search::SearchResult>(),
         Op::get("/v1/operator", "operator", "Adapters, load, settlement, disk.").gives::<node::Operator>(),
         Op::get("/v1/lora_adapters", "adapters", "Adapters with where they are.").gives::<node::AdapterList>(),
         Op::get("/v1/openapi.json", "openapi", "This document.").gives::<scalar::AnyObject>(),
@@ -105,6 +111,8 @@ fn datanet_operations() -> Vec<Op> {
         Op::get("/v1/datanets/{id}/snapshots", "datanetSnapshots", "Snapshots in order.")
             .paged()
             .gives::<Listing<datanets::Snapshot>>(),
+        Op::get("/v1/snapshots/{root}", "snapshotBody", "A snapshot's list of records, from which its root is made.")
+            .gives_file("application/octet-stream"),
         Op::post("/v1/datanets/{id}/snapshots", "takeSnapshot", "Freezes what is accepted now.")
             .csrf()
             .gives::<datanets::TakenSnapshot>(),
@@ -144,7 +152,9 @@ fn upload_operations() -> Vec<Op> {
             .csrf()
             .takes::<datanets::PrepareBatch>()
             .gives::<datanets::PreparedFile>(),
-        Op::post("/v1/batches/{id}/revealed", "batchRevealed", "Accepts a batch that was revealed on chain.")
+        Op::get("/v1/batches/{commitment}", "batch", "A batch by its commitment: what its contributor signs next.")
+            .gives::<datanets::Batch>(),
+        Op::post("/v1/batches/{commitment}/revealed", "batchRevealed", "Accepts a batch that was revealed on chain.")
             .csrf()
             .takes::<datanets::RevealedBatch>()
             .gives::<datanets::AcceptedBatch>(),
@@ -218,6 +228,8 @@ fn settlement_operations() -> Vec<Op> {
         Op::get("/v1/receipts/{hash}", "receipt", "A receipt with all that is needed to check it offline.")
             .gives::<settlement::ReceiptBundle>(),
         Op::get("/v1/epochs", "listEpochs", "Epochs in order.").paged().gives::<Listing<settlement::Epoch>>(),
+        Op::get("/v1/disputes", "listDisputes", "Challenges of epochs that the hub upheld.")
+            .gives::<settlement::DisputeList>(),
     ]
 }
 

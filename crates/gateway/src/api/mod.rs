@@ -11,6 +11,7 @@ pub mod node;
 mod operation;
 pub mod recipe;
 pub mod scalar;
+pub mod search;
 pub mod sessions;
 pub mod settlement;
 pub mod training;

@@ -6,6 +6,66 @@ use utoipa::ToSchema;
 use super::datanets::MerkleProof;
 use super::scalar::{Account, Amount, Hash, HexBytes};
 
+/// Upheld challenges, and how far the chain was looked through for them.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DisputeList {
+    /// In the order of the chain.
+    pub data: Vec<Dispute>,
+    /// The last block looked at; ask again where it is below `head`.
+    pub looked_to: u64,
+    /// The latest block.
+    pub head: u64,
+}
+
+/// A challenge of an epoch that the inference hub upheld. The hub decides at once, so there are no open ones.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Dispute {
+    /// The epoch challenged.
+    pub epoch: u64,
+    /// Who challenged it.
+    pub challenger: Account,
+    /// The receipt at fault, or the epoch's balance root.
+    pub subject: Hash,
+    /// What is wrong.
+    pub fault: Fault,
+    /// Epochs that the hub forgot over it, ascending.
+    pub rejected: Vec<u64>,
+    /// The operator who posted the epoch.
+    pub operator: Account,
+    /// The challenger's part of the operator's bond.
+    pub reward_wei: Amount,
+    /// What of the bond was burned.
+    pub burned_wei: Amount,
+    /// Its block.
+    pub block: u64,
+    /// Its transaction.
+    pub tx_hash: Hash,
+}
+
+/// What is wrong with an epoch.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// Its balances: they do not add up, or one fell.
+    Balances,
+    /// A receipt names another epoch.
+    ReceiptEpoch,
+    /// A receipt is of another operator.
+    ReceiptOperator,
+    /// A receipt's fee is not price times tokens.
+    ReceiptFee,
+    /// A receipt's cumulative amounts do not fit its fee.
+    ReceiptCumulative,
+    /// A receipt's basis points make no split.
+    ReceiptBps,
+    /// A receipt's split is not what the basis points make of the fee.
+    ReceiptSplit,
+    /// A receipt's model is not in the registry.
+    ReceiptModel,
+    /// A receipt's terms are not those that its model published.
+    ReceiptTerms,
+}
+
 /// A receipt with its hash.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ReceiptRow {

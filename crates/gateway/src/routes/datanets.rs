@@ -8,12 +8,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use openledger_contracts::addresses::DATANET_REGISTRY;
 use openledger_contracts::{IDatanetRegistry, LicenceTerms};
 use openledger_datanet::{
-    BatchError, DatanetError, DatanetFilter, DatanetInfo, Datanets, Format, LoadBatchError, Mapping, NewUpload,
-    PrepareError, PreparedBatch, RecordAccessError, SnapshotError, SnapshotInfo, Upload, UploadError,
+    BatchError, BatchState, DatanetError, DatanetFilter, DatanetInfo, Datanets, Format, LoadBatchError, Mapping,
+    NewUpload, PrepareError, PreparedBatch, RecordAccessError, SnapshotError, SnapshotInfo, Upload, UploadError,
 };
 use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId};
 use openledger_sdk::ChainError;
@@ -259,18 +260,35 @@ pub(crate) async fn prepare_batch(
     Ok(Json(blocking(work).await??))
 }
 
-fn prepared(batch: &PreparedBatch) -> Value {
-    let consent = batch.consent();
-    json!({
-        "datanet": batch.context().datanet,
-        "contributor": batch.contributor(),
-        "batch_root": batch.root(),
-        "record_count": batch.record_count(),
-        "salt": batch.salt(),
-        "commitment": batch.commitment(),
-        "licence_hash": consent.licenceHash,
-        "consent_digest": batch.consent_digest(),
-    })
+fn prepared(batch: &PreparedBatch) -> view::PreparedBatch {
+    view::PreparedBatch {
+        datanet: batch.context().datanet.0,
+        contributor: batch.contributor().into(),
+        batch_root: batch.root().into(),
+        record_count: batch.record_count(),
+        salt: batch.salt().into(),
+        commitment: batch.commitment().into(),
+        licence_hash: batch.consent().licenceHash.into(),
+        consent_digest: batch.consent_digest().into(),
+    }
+}
+
+/// A batch by its commitment, so that a contribution goes on wherever it stopped.
+///
+/// Whoever knows the commitment may ask: what opens it on chain names the contributor and needs their signature, and
+/// root and salt say nothing about the records, whose hashes have salts of their own.
+pub(crate) async fn batch(
+    State(app): State<Arc<App>>,
+    Path(commitment): Path<B256>,
+) -> Result<Json<view::Batch>, ApiError> {
+    let stored = blocking(move || app.datanets.batch(commitment)).await??;
+    let state = match stored.state {
+        BatchState::Prepared => view::BatchState::Prepared,
+        BatchState::Committed => view::BatchState::Committed,
+        BatchState::Revealed => view::BatchState::Revealed,
+        BatchState::Accepted => view::BatchState::Accepted,
+    };
+    Ok(Json(view::Batch { batch: prepared(&stored.batch), state, priority: stored.priority }))
 }
 
 /// The contributor's consent.
@@ -330,8 +348,19 @@ pub(crate) async fn snapshots(
         root: snapshot.root.into(),
         record_count: snapshot.record_count,
         contributor_count: snapshot.contributor_count,
+        content_hash: snapshot.content_hash.into(),
     };
     Ok(Json(Listing { data: found.iter().map(row).collect(), next_after }))
+}
+
+/// A snapshot's body by its root: whoever has it can make the root, and knows whom a reserve pays.
+pub(crate) async fn snapshot_body(State(app): State<Arc<App>>, Path(root): Path<B256>) -> Result<Response, ApiError> {
+    let body = blocking(move || {
+        let place = app.datanets.snapshot_of_root(root)?;
+        let (datanet, id) = place.ok_or_else(|| ApiError::not_found("snapshot", root))?;
+        Ok::<_, ApiError>(app.datanets.snapshot(datanet, id)?.body())
+    });
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], body.await??).into_response())
 }
 
 impl From<ChainError> for ApiError {

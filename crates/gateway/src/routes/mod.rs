@@ -3,12 +3,14 @@
 pub(crate) mod accounts;
 pub(crate) mod columns;
 pub(crate) mod datanets;
+pub(crate) mod disputes;
 pub(crate) mod files;
 pub(crate) mod models;
 pub(crate) mod publish;
 pub(crate) mod receipts;
 pub(crate) mod recipes;
 pub(crate) mod records;
+pub(crate) mod search;
 pub(crate) mod sessions;
 pub(crate) mod status;
 pub(crate) mod streams;

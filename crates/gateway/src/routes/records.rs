@@ -119,9 +119,10 @@ pub(crate) async fn show(
         app.tally.catch_up()?;
         let record = app.datanets.shown_record(hash)?;
         let snapshots = snapshots_of(&app, record.statement.datanet, hash)?;
+        let salt = record.salt.map(Hash);
         let mut views = Incomes::new(&app).views(vec![record])?;
         let record = views.pop().ok_or_else(|| ApiError::not_found("record", hash))?;
-        Ok::<_, ApiError>(view::RecordDetail { record, snapshots })
+        Ok::<_, ApiError>(view::RecordDetail { record, salt, snapshots })
     });
     Ok(Json(shown.await??))
 }

@@ -2,7 +2,7 @@
 
 use jsonschema::Validator;
 use openledger_gateway::api::document_json;
-use openledger_primitives::Wei;
+use openledger_primitives::{B256, Wei};
 use serde_json::{Value, json};
 
 use crate::node::node;
@@ -70,7 +70,10 @@ async fn datanet_answers_fit_the_document_and_count_what_was_accepted() {
     assert_eq!((&detail["records_accepted"], &detail["contributors"]), (&json!(16), &json!(2)));
     assert_eq!(detail["model_names"], json!([MODEL]));
     checked("/v1/datanets/{id}/columns", &format!("/v1/datanets/{id}/columns")).await;
-    checked("/v1/datanets/{id}/snapshots", &format!("/v1/datanets/{id}/snapshots")).await;
+    let snapshots = checked("/v1/datanets/{id}/snapshots", &format!("/v1/datanets/{id}/snapshots")).await;
+    let published = on_chain_snapshot(id, 1).await;
+    assert_eq!(snapshots["data"][0]["content_hash"], published["content_hash"], "what the chain was given");
+    assert_eq!(snapshots["data"][0]["root"], published["root"]);
     checked("/v1/datanets/{id}/contributors", &format!("/v1/datanets/{id}/contributors")).await;
 }
 
@@ -93,6 +96,9 @@ async fn records_are_paged_searched_and_proven() {
     assert!(!checked(template, &narrowed).await["data"].as_array().unwrap().is_empty());
     let hash = own["data"][0]["hash"].as_str().unwrap();
     let record = checked("/v1/records/{hash}", &format!("/v1/records/{hash}")).await;
+    let salt: B256 = serde_json::from_value(record["salt"].clone()).unwrap();
+    let canonical = openledger_primitives::canonical_json::to_vec(&record["body"]).unwrap();
+    assert_eq!(openledger_primitives::keccak256([salt.as_slice(), &canonical].concat()).to_string(), hash);
     let place = &record["snapshots"][0];
     let proof: openledger_primitives::merkle::MerkleProof = serde_json::from_value(place["proof"].clone()).unwrap();
     let leaf: openledger_primitives::Bytes = serde_json::from_value(place["leaf"].clone()).unwrap();
@@ -111,6 +117,93 @@ async fn records_of_a_batch_that_is_not_revealed_are_shown_to_nobody() {
     check("post", "/v1/datanets/{id}/batches", "200", &made.hidden);
     assert_eq!(made.hidden["preview"]["columns"], json!(["procedure", "technique"]));
     checked("/v1/uploads/{id}", &format!("/v1/uploads/{}", made.upload)).await;
+}
+
+#[tokio::test]
+async fn a_snapshots_body_makes_its_root_and_its_content_hash() {
+    let taken = get(&format!("/v1/datanets/{}/snapshots", node().made.datanet)).await["data"][0].clone();
+    let url = format!("{}/v1/snapshots/{}", node().gateway, taken["root"].as_str().unwrap());
+    let body = reqwest::get(url).await.unwrap().bytes().await.unwrap();
+    assert_eq!(openledger_primitives::keccak256(&body).to_string(), taken["content_hash"]);
+    let snapshot = openledger_datanet::Snapshot::from_body(&body).unwrap();
+    assert_eq!(snapshot.root().to_string(), taken["root"]);
+    let unknown = reqwest::get(format!("{}/v1/snapshots/{}", node().gateway, B256::ZERO)).await.unwrap();
+    assert_eq!(unknown.status(), 404);
+}
+
+#[tokio::test]
+async fn a_batch_is_read_by_its_commitment_and_shows_none_of_its_records() {
+    let made = &node().made;
+    let prepared = &made.hidden["batch"];
+    let commitment = prepared["commitment"].as_str().unwrap();
+    let mut batch = checked("/v1/batches/{commitment}", &format!("/v1/batches/{commitment}")).await;
+    let fields = batch.as_object_mut().unwrap();
+    assert_eq!((fields.remove("state"), fields.remove("priority")), (Some(json!("prepared")), Some(json!(null))));
+    assert_eq!(&batch, prepared, "what was prepared, and nothing else");
+    let accepted = get(&format!("/v1/datanets/{}/records?limit=1", made.datanet)).await;
+    let commitment = accepted["data"][0]["commitment"].as_str().unwrap();
+    let batch = checked("/v1/batches/{commitment}", &format!("/v1/batches/{commitment}")).await;
+    assert_eq!((&batch["state"], batch["priority"].is_u64()), (&json!("accepted"), true));
+    let unknown = reqwest::get(format!("{}/v1/batches/{}", node().gateway, B256::ZERO)).await.unwrap();
+    assert_eq!(unknown.status(), 404);
+}
+
+async fn search(text: &str) -> Value {
+    let url = reqwest::Url::parse_with_params("http://node/v1/search", [("q", text)]).unwrap();
+    let found = checked("/v1/search", &format!("{}?{}", url.path(), url.query().unwrap())).await;
+    found["data"].clone()
+}
+
+#[tokio::test]
+async fn a_search_finds_everything_by_its_number_hash_or_name() {
+    let made = &node().made;
+    let receipt = &made.receipt;
+    assert_eq!(search(receipt).await, json!([{"kind": "receipt", "hash": receipt}]));
+    let record = get(&format!("/v1/datanets/{}/records?limit=1", made.datanet)).await["data"][0]["hash"].clone();
+    let found = json!([{"kind": "record", "hash": record, "datanet": made.datanet}]);
+    assert_eq!(search(record.as_str().unwrap()).await, found);
+    let model = get(&format!("/v1/models/{MODEL}/details")).await["id"].clone();
+    let found = json!([{"kind": "model", "id": model, "name": MODEL}]);
+    assert_eq!(search(model.as_str().unwrap()).await, found);
+    assert_eq!(search("ANALYST").await, found);
+    assert_eq!(search("tiny").await[0], json!({"kind": "model", "id": null, "name": "tiny"}));
+    assert_eq!(search("<script").await, json!([{"kind": "datanet", "id": made.datanet, "name": SCRIPT}]));
+    let address = key(PAYER).address();
+    let found = serde_json::to_value(address).unwrap();
+    assert_eq!(search(&address.to_string()).await, json!([{"kind": "address", "address": found}]));
+    let epoch = get("/v1/epochs").await["data"][0].clone();
+    assert_eq!(search("epoch 1").await, json!([{"kind": "epoch", "number": 1}]));
+    let transaction = search(epoch["post_tx"].as_str().unwrap()).await;
+    assert_eq!((&transaction[0]["kind"], transaction.as_array().unwrap().len()), (&json!("transaction"), 1));
+    let number = transaction[0]["block"].as_u64().unwrap();
+    let client = openledger_sdk::ChainClient::connect(&node().rpc, key(PAYER)).await.unwrap();
+    let block: Value = client.rpc("eth_getBlockByNumber", (format!("{number:#x}"), false)).await.unwrap();
+    let block = search(block["hash"].as_str().unwrap()).await;
+    assert_eq!(block, json!([{"kind": "block", "number": number}]));
+    let first = search("#1").await;
+    for kind in ["block", "epoch", "datanet"] {
+        assert!(first.as_array().unwrap().iter().any(|found| found["kind"] == kind), "{first}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_that_means_nothing_finds_nothing_and_a_long_one_is_refused() {
+    let hidden = node().made.hidden["batch"]["batch_root"].as_str().unwrap();
+    let nowhere = B256::repeat_byte(7).to_string();
+    for text in ["", " ", "nobody", "block 999999999", "epoch 0", "epoch 18446744073709551615", hidden, &nowhere] {
+        assert_eq!(search(text).await, json!([]), "{text}");
+    }
+    let long = reqwest::get(format!("{}/v1/search?q={}", node().gateway, "x".repeat(513))).await.unwrap();
+    assert_eq!(long.status(), 422);
+}
+
+/// What the registry has of a snapshot, under the names of the API.
+async fn on_chain_snapshot(datanet: u64, snapshot: u64) -> Value {
+    use openledger_contracts::{IDatanetRegistry, addresses::DATANET_REGISTRY};
+    let client = openledger_sdk::ChainClient::connect(&node().rpc, key(PAYER)).await.unwrap();
+    let call = IDatanetRegistry::getSnapshotCall { datanetId: datanet, snapshotId: snapshot };
+    let found = client.call(DATANET_REGISTRY, &call).await.unwrap();
+    json!({"root": found.root, "content_hash": found.contentHash})
 }
 
 #[tokio::test]
@@ -171,6 +264,8 @@ async fn settlement_answers_fit_the_document() {
     assert_eq!(own["data"].as_array().unwrap().len(), 1);
     checked("/v1/receipts/{hash}", &format!("/v1/receipts/{}", node().made.receipt)).await;
     checked("/v1/epochs", "/v1/epochs").await;
+    let disputes = checked("/v1/disputes", "/v1/disputes").await;
+    assert_eq!((&disputes["data"], &disputes["looked_to"]), (&json!([]), &disputes["head"]));
     let contributor = key(CONTRIBUTORS[0]).address();
     checked("/v1/accounts/{address}/claim", &format!("/v1/accounts/{contributor}/claim")).await;
     checked("/v1/statements/{address}", &format!("/v1/statements/{contributor}")).await;
@@ -231,6 +326,42 @@ async fn an_unpaid_question_gets_an_offer_that_fits_the_document() {
 }
 
 #[tokio::test]
+async fn a_quote_says_what_the_offer_of_the_question_itself_would() {
+    let ask = json!({"model": MODEL, "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 9});
+    let (status, quote) = post("/v1/chat/quote", &ask).await;
+    assert_eq!(status, 200, "{quote}");
+    check("post", "/v1/chat/quote", "200", &quote);
+    let (_, refused) = post("/v1/chat/completions", &ask).await;
+    assert_eq!(quote["x402"], refused["x402"]);
+    let tokens = quote["prompt_tokens"].as_u64().unwrap();
+    let (input, output) = (wei(&quote["price"]["input_wei"]), wei(&quote["price"]["output_wei"]));
+    assert_eq!(wei(&quote["ceiling_wei"]), u128::from(tokens) * input + 9 * output);
+    assert_eq!(quote["x402"]["accepts"][0]["amount"], quote["ceiling_wei"]);
+}
+
+#[tokio::test]
+async fn a_quote_of_the_base_model_is_free_and_one_of_nonsense_is_refused_as_the_question_would_be() {
+    let turns = json!([{"role": "user", "content": "Who?"}]);
+    let (status, quote) = post("/v1/chat/quote", &json!({"model": "tiny", "messages": turns})).await;
+    assert_eq!(status, 200, "{quote}");
+    check("post", "/v1/chat/quote", "200", &quote);
+    assert_eq!((&quote["x402"], &quote["price"], &quote["ceiling_wei"]), (&json!(null), &json!(null), &json!("0")));
+    let cases = [
+        (json!({"model": "nobody", "messages": turns}), 404),
+        (json!({"model": MODEL, "messages": []}), 422),
+        (json!({"model": MODEL, "messages": turns, "max_tokens": 1_000_000}), 422),
+        (json!({"model": MODEL, "messages": turns, "temperature": 3}), 422),
+        (json!({"model": MODEL, "messages": turns, "tools": [1]}), 422),
+        (json!({"model": MODEL}), 400),
+    ];
+    for (ask, expected) in cases {
+        let (status, quoted) = post("/v1/chat/quote", &ask).await;
+        assert_eq!(status, expected, "{quoted}");
+        assert_eq!(post("/v1/chat/completions", &ask).await, (status, quoted));
+    }
+}
+
+#[tokio::test]
 async fn a_statement_comes_as_a_table_too() {
     let address = key(3).address();
     let response = reqwest::get(format!("{}/v1/statements/{address}.csv", node().gateway)).await.unwrap();
@@ -248,7 +379,8 @@ async fn every_documented_endpoint_is_there() {
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in operations.as_object().unwrap().keys().filter(|method| *method != "parameters") {
             let url = path.replace("{id}", "0").replace("{hash}", "0").replace("{address}", "0");
-            let url = url.replace("{name}", "0").replace("{action}", "0");
+            let url =
+                url.replace("{name}", "0").replace("{action}", "0").replace("{commitment}", "0").replace("{root}", "0");
             let method = method.to_uppercase().parse().unwrap();
             let response = client.request(method, format!("{}{url}", node().gateway)).send().await.unwrap();
             assert_ne!(response.status(), 405, "{path}");

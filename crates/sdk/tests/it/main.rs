@@ -4,6 +4,7 @@
 
 mod chains;
 mod devnet;
+mod disputes;
 mod payments;
 mod settlements;
 mod till_server;

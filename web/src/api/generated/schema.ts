@@ -86,7 +86,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/batches/{id}/revealed": {
+    "/v1/batches/{commitment}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A batch by its commitment: what its contributor signs next. */
+        get: operations["batch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/batches/{commitment}/revealed": {
         parameters: {
             query?: never;
             header?: never;
@@ -114,6 +131,23 @@ export interface paths {
         put?: never;
         /** Answers a conversation, for a voucher in `payment-signature`. */
         post: operations["chat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/chat/quote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a conversation's answer would cost; nothing is asked or charged. */
+        post: operations["quote"];
         delete?: never;
         options?: never;
         head?: never;
@@ -252,6 +286,23 @@ export interface paths {
         put?: never;
         /** Begins an upload, or says where the same one stopped. */
         post: operations["beginUpload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/disputes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Challenges of epochs that the hub upheld. */
+        get: operations["listDisputes"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -651,6 +702,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a number, a hash, an address or a part of a name may mean. */
+        get: operations["search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/sessions": {
         parameters: {
             query?: never;
@@ -697,6 +765,23 @@ export interface paths {
         put?: never;
         /** A value to sign in with. */
         post: operations["newNonce"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/snapshots/{root}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A snapshot's list of records, from which its root is made. */
+        get: operations["snapshotBody"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -902,6 +987,16 @@ export interface components {
             /** @description The name under which it answers. */
             name: string;
         };
+        /** @description A batch and how far it has come. */
+        Batch: components["schemas"]["PreparedBatch"] & {
+            /**
+             * Format: int64
+             * @description Its place in the order of commitments, once this node knows it.
+             */
+            priority: number | null;
+            /** @description How far this node knows it to be; the chain may be further. */
+            state: components["schemas"]["BatchState"];
+        };
         /** @description Terms of a `batch-settlement` offer. */
         BatchExtra: {
             /** @description The channel as the server sees it, to correct a client. */
@@ -922,6 +1017,11 @@ export interface components {
              */
             withdrawDelay: number;
         };
+        /**
+         * @description How far a batch has come.
+         * @enum {string}
+         */
+        BatchState: "prepared" | "committed" | "revealed" | "accepted";
         /** @description A file about to be uploaded. */
         BeginUpload: {
             /**
@@ -1373,6 +1473,50 @@ export interface components {
             /** @description Salt of both hashes. */
             salt: components["schemas"]["Hash"];
         };
+        /** @description A challenge of an epoch that the inference hub upheld. The hub decides at once, so there are no open ones. */
+        Dispute: {
+            /**
+             * Format: int64
+             * @description Its block.
+             */
+            block: number;
+            /** @description What of the bond was burned. */
+            burned_wei: components["schemas"]["Wei"];
+            /** @description Who challenged it. */
+            challenger: components["schemas"]["Address"];
+            /**
+             * Format: int64
+             * @description The epoch challenged.
+             */
+            epoch: number;
+            /** @description What is wrong. */
+            fault: components["schemas"]["Fault"];
+            /** @description The operator who posted the epoch. */
+            operator: components["schemas"]["Address"];
+            /** @description Epochs that the hub forgot over it, ascending. */
+            rejected: number[];
+            /** @description The challenger's part of the operator's bond. */
+            reward_wei: components["schemas"]["Wei"];
+            /** @description The receipt at fault, or the epoch's balance root. */
+            subject: components["schemas"]["Hash"];
+            /** @description Its transaction. */
+            tx_hash: components["schemas"]["Hash"];
+        };
+        /** @description Upheld challenges, and how far the chain was looked through for them. */
+        DisputeList: {
+            /** @description In the order of the chain. */
+            data: components["schemas"]["Dispute"][];
+            /**
+             * Format: int64
+             * @description The latest block.
+             */
+            head: number;
+            /**
+             * Format: int64
+             * @description The last block looked at; ask again where it is below `head`.
+             */
+            looked_to: number;
+        };
         /** @description A snapshot as the registry names it. */
         DraftSnapshot: {
             /**
@@ -1649,6 +1793,11 @@ export interface components {
             /** @description The account. */
             address: components["schemas"]["Address"];
         };
+        /**
+         * @description What is wrong with an epoch.
+         * @enum {string}
+         */
+        Fault: "balances" | "receipt_epoch" | "receipt_operator" | "receipt_fee" | "receipt_cumulative" | "receipt_bps" | "receipt_split" | "receipt_model" | "receipt_terms";
         /**
          * @description A file format.
          * @enum {string}
@@ -2030,6 +2179,70 @@ export interface components {
         MaskPreview: {
             /** @description The first records that train. */
             records: components["schemas"]["MaskedRecord"][];
+        };
+        /** @description One thing that a search may mean. */
+        Match: {
+            /** @enum {string} */
+            kind: "block";
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
+        } | {
+            /**
+             * Format: int64
+             * @description The block that it is in; null while it waits for one.
+             */
+            block: number | null;
+            /** @description Its hash. */
+            hash: components["schemas"]["Hash"];
+            /** @enum {string} */
+            kind: "transaction";
+        } | {
+            /** @description The address. */
+            address: components["schemas"]["Address"];
+            /** @enum {string} */
+            kind: "address";
+        } | {
+            /** @description Its hash. */
+            hash: components["schemas"]["Hash"];
+            /** @enum {string} */
+            kind: "receipt";
+        } | {
+            /**
+             * Format: int64
+             * @description Its Datanet.
+             */
+            datanet: number;
+            /** @description Its hash. */
+            hash: components["schemas"]["Hash"];
+            /** @enum {string} */
+            kind: "record";
+        } | {
+            id: components["schemas"]["Hash"] | null;
+            /** @enum {string} */
+            kind: "model";
+            /** @description Its name. */
+            name: string;
+        } | {
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            id: number;
+            /** @enum {string} */
+            kind: "datanet";
+            /** @description Its name. */
+            name: string;
+        } | {
+            /** @enum {string} */
+            kind: "epoch";
+            /**
+             * Format: int64
+             * @description Its number.
+             */
+            number: number;
         };
         /** @description Shows that a leaf stands at `index` in a tree of `size` leaves. */
         MerkleProof: {
@@ -2458,6 +2671,25 @@ export interface components {
             /** @description Its name. */
             name: string;
         };
+        /** @description What a question would cost. */
+        Quote: {
+            /** @description The most that the answer can cost. */
+            ceiling_wei: components["schemas"]["Wei"];
+            /**
+             * Format: int32
+             * @description The most tokens that the answer can have.
+             */
+            max_tokens: number;
+            /** @description The model's name as asked for. */
+            model: string;
+            price: components["schemas"]["Price"] | null;
+            /**
+             * Format: int32
+             * @description Tokens of the prompt.
+             */
+            prompt_tokens: number;
+            x402: components["schemas"]["PaymentRequired"] | null;
+        };
         /** @description How many records share a reason. */
         ReasonCount: {
             /**
@@ -2798,6 +3030,7 @@ export interface components {
         };
         /** @description One record with its proof. */
         RecordDetail: components["schemas"]["Record"] & {
+            salt: components["schemas"]["Hash"] | null;
             /** @description The snapshots that hold it. */
             snapshots: components["schemas"]["RecordSnapshot"][];
         };
@@ -2911,6 +3144,11 @@ export interface components {
             /** @description For influence its score; for provenance its credit in 2^-32 bits. In decimal. */
             score: string;
         };
+        /** @description What a search found. */
+        SearchResult: {
+            /** @description The likeliest first; empty when nothing is called that. */
+            data: components["schemas"]["Match"][];
+        };
         /** @description Who is signed in. */
         Session: {
             /** @description The account. */
@@ -2962,6 +3200,8 @@ export interface components {
         };
         /** @description A snapshot: accepted records under one root. */
         Snapshot: {
+            /** @description Hash of its content, which goes on chain with the root. */
+            content_hash: components["schemas"]["Hash"];
             /**
              * Format: int32
              * @description Contributors in it.
@@ -3168,8 +3408,6 @@ export interface components {
         };
         /** @description A snapshot just taken; its root goes on chain. */
         TakenSnapshot: components["schemas"]["Snapshot"] & {
-            /** @description Hash of its content. */
-            content_hash: components["schemas"]["Hash"];
             /**
              * Format: int64
              * @description The Datanet.
@@ -3451,6 +3689,37 @@ export interface operations {
             };
         };
     };
+    batch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                commitment: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Batch"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     batchRevealed: {
         parameters: {
             query?: never;
@@ -3459,7 +3728,7 @@ export interface operations {
                 "x-csrf-token"?: string;
             };
             path: {
-                id: string;
+                commitment: string;
             };
             cookie?: never;
         };
@@ -3519,6 +3788,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaymentRequiredAnswer"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    quote: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChatRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quote"];
                 };
             };
             /** @description Refused, or failed; see the error. */
@@ -3883,6 +4185,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Upload"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    listDisputes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DisputeList"];
                 };
             };
             /** @description Refused, or failed; see the error. */
@@ -4714,6 +5045,38 @@ export interface operations {
             };
         };
     };
+    search: {
+        parameters: {
+            query: {
+                /** @description The text, at most 512 bytes. */
+                q: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchResult"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
     signIn: {
         parameters: {
             query?: never;
@@ -4822,6 +5185,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Nonce"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    snapshotBody: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                root: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
                 };
             };
             /** @description Refused, or failed; see the error. */

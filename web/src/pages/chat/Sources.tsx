@@ -347,11 +347,22 @@ function ProofLine({ record, roots }: { record: RecordDetail; roots: readonly st
       </p>
     );
   }
+  if (proof.text === false) {
+    return (
+      <p className="text-xs">
+        <Badge tone="danger">other text</Badge> This text, hashed with its salt, is not the record of the
+        proof.
+      </p>
+    );
+  }
   return (
     <p className="text-xs text-muted">
       <Badge tone="accent">proof holds</Badge> The Merkle proof, checked in this browser, leads to snapshot{" "}
       {proof.snapshot}
-      {proof.trained ? ", on which the model was trained." : "; the model was trained on another one."}
+      {proof.trained ? ", on which the model was trained." : "; the model was trained on another one."}{" "}
+      {proof.text === null
+        ? "The record was taken back: its text can no longer be tied to its hash."
+        : "Its hash, with the salt, is that of this text."}
     </p>
   );
 }

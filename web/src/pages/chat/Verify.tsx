@@ -1,6 +1,7 @@
 /** Checks an answer's receipt in the browser and says line by line what was found. */
 import { useMutation } from "@tanstack/react-query";
 import type { Hex } from "viem";
+import { readReserve } from "../../api/reserve";
 import { useChain } from "../../chain/client";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/classes";
@@ -30,11 +31,12 @@ export function Verify({
   const verify = useMutation({
     mutationFn: async (): Promise<Check[]> => {
       const receipt = evidence.receipt as ReceiptJson;
-      const [bundle, chain] = await Promise.all([
+      const [bundle, chain, reserve] = await Promise.all([
         fetchBundle(evidence.receipt_hash),
         readOnChain(info, receipt),
+        readReserve(receipt),
       ]);
-      const { inclusion, voucher } = bundle;
+      const { inclusion, voucher, payouts } = bundle;
       return verifyAnswer({
         receipt,
         hash: evidence.receipt_hash as Hex,
@@ -42,6 +44,8 @@ export function Verify({
         shownQuestion: question,
         disclosure: evidence.disclosure as Disclosure,
         payouts: evidence.attribution.payouts,
+        paid: payouts ?? null,
+        reserve,
         inclusion: inclusion
           ? { receiptsRoot: inclusion.receiptsRoot as Hex, proof: inclusion.proof as Proof<Hex> }
           : null,

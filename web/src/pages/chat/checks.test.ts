@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
 import { voucherMessage } from "../../chain/typed-data";
-import { leafHash, type ReceiptJson, receiptHash, splitPool } from "../../verify";
+import { leafHash, payoutsOf, type ReceiptJson, receiptHash, splitPool } from "../../verify";
 import { type Material, summary, verifyAnswer } from "./checks";
 
 const golden = new URL("../../../../crates/settlement/tests/golden/receipt.json", import.meta.url);
@@ -36,6 +36,8 @@ const material: Material = {
   shownQuestion: "question",
   disclosure: { request: { messages: [["user", "question"]] }, answer: "answer", salt: root },
   payouts: payouts(),
+  paid: null,
+  reserve: null,
   inclusion: { receiptsRoot: root, proof: { index: 0, size: 1, siblings: [] } },
   voucher: null,
   operator: receipt.operator,
@@ -90,6 +92,32 @@ it("notices each thing that was changed", async () => {
     ["Root on chain", { chain: { ...material.chain, epoch } }],
   ];
   for (const [title, change] of changes) expect((await states(change))[title], title).toBe("failed");
+});
+
+it("checks what a reserve pays against the records of the snapshots", async () => {
+  const contributor = `0x${"77".repeat(20)}` as const;
+  const given = { ...receipt, provenance: [] };
+  const shown = [...(payoutsOf({ ...given, split: { ...given.split, provenance: "0" } }, null) ?? [])];
+  const data = splitPool(BigInt(given.split.influence), given.influence) ?? [];
+  const payouts = data.map(({ account, amount }) => ({
+    contributor: account,
+    influence_wei: `${amount}`,
+    provenance_wei: "0",
+    total_wei: `${amount}`,
+  }));
+  const pool = BigInt(given.split.provenance);
+  const paid = [...shown, [contributor, pool] as const].map(([account, amount]) => ({
+    account,
+    amount: String(amount),
+  }));
+  const state = async (reserve: Material["reserve"], said: Material["paid"] = paid) =>
+    (await states({ receipt: given, payouts, paid: said, reserve }))["Pay of each contributor"];
+  const shares = [{ contributor, weight: 3 }];
+  expect(await state({ shares })).toBe("ok");
+  expect(await state({ shares }, paid.slice(1))).toBe("failed");
+  expect(await state({ shares: [{ contributor: hub.contract, weight: 3 }] })).toBe("failed");
+  expect(await state({ wrong: "another root" })).toBe("failed");
+  expect(await state({ unknown: "not here" })).toBe("open");
 });
 
 it("says what cannot be checked yet while the epoch is open", async () => {

@@ -6,7 +6,9 @@ import {
   type Disclosure,
   leafHash,
   type Proof,
+  payoutsOf,
   type ReceiptJson,
+  type Reserve,
   receiptHash,
   splitPool,
   verifyAmounts,
@@ -47,6 +49,10 @@ export interface Material {
     provenance_wei: string;
     total_wei: string;
   }[];
+  /** Everyone whom the receipt pays, as the node says; null where it does not say. */
+  paid: readonly { account: string; amount: string }[] | null;
+  /** Null where no pool goes to the reserve. */
+  reserve: Reserve | null;
   /** From the bundle: absent while the epoch is open. */
   inclusion: { receiptsRoot: Hex; proof: Proof<Hex> } | null;
   voucher: { channelId: Hex; maxClaimableAmount: string; signature: Hex } | null;
@@ -163,17 +169,13 @@ function checkAmounts({ receipt }: Material): Outcome {
   );
 }
 
-function checkPayouts({ receipt, payouts }: Material): Outcome {
+function checkPayouts({ receipt, payouts, paid: said, reserve }: Material): Outcome {
   const expected = new Map<string, bigint>();
-  let reserve = false;
   for (const [pool, shares] of [
     [receipt.split.influence, receipt.influence],
     [receipt.split.provenance, receipt.provenance],
   ] as const) {
-    if (shares.length === 0) {
-      reserve = true;
-      continue;
-    }
+    if (shares.length === 0) continue;
     const paid = splitPool(BigInt(pool), shares);
     if (paid === null)
       return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
@@ -184,13 +186,28 @@ function checkPayouts({ receipt, payouts }: Material): Outcome {
   }
   const shown = new Map(payouts.map((one) => [one.contributor.toLowerCase(), BigInt(one.total_wei)]));
   const good = shown.size === expected.size && [...expected].every(([who, wei]) => shown.get(who) === wei);
-  const rest = reserve
-    ? " A pool that nobody stood out for goes evenly to all contributors of the data."
-    : "";
-  return verdict(
+  const outcome = verdict(
     good,
-    `Splitting the two pools by the receipt's weights gives exactly the amounts shown.${rest}`,
+    "Splitting the two pools by the receipt's weights gives exactly the amounts shown.",
     "Splitting the pools by the receipt's weights gives other amounts than those shown.",
+  );
+  return !good || reserve === null ? outcome : checkReserve(receipt, said, reserve);
+}
+
+/** A pool that nobody stood out for goes evenly to the accepted records of the receipt's snapshots. */
+function checkReserve(receipt: ReceiptJson, said: Material["paid"], reserve: Reserve): Outcome {
+  if ("wrong" in reserve) return { state: "failed", detail: reserve.wrong };
+  if ("unknown" in reserve)
+    return { state: "open", detail: `${reserve.unknown}; its payouts are not checked.` };
+  const expected = payoutsOf(receipt, reserve.shares);
+  if (said === null || expected === null) {
+    return { state: "open", detail: "The node does not say whom the reserve pays, or parents are paid too." };
+  }
+  const good = said.every(({ account, amount }) => expected.get(account.toLowerCase()) === BigInt(amount));
+  return verdict(
+    good && said.length === expected.size,
+    "Nobody stood out for a pool, so it goes evenly to the accepted records of the snapshots, whose roots were made again here: exactly the payouts that the node names.",
+    "Splitting the reserve's pool over the snapshots' accepted records gives other payouts than the node names.",
   );
 }
 

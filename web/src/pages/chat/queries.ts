@@ -9,11 +9,12 @@ import { inferenceHubAbi, modelRegistryAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
 import { priceOf } from "../../channel/use-channel";
 import { leafHash, type Proof, verifyMerkleProof } from "../../verify";
+import { checkText } from "../datanets/proof";
 import type { OnChain } from "./checks";
 
 export type RecordDetail = components["schemas"]["RecordDetail"];
 
-/** The most that a request can cost: the offer of its 402; null where it is free. */
+/** The most that a request can cost: its quote; null where it is free. */
 export const ceilingQuery = (info: ChainInfo, request: Record<string, unknown> | null) =>
   queryOptions({
     queryKey: ["chat", "ceiling", request],
@@ -74,6 +75,8 @@ export async function readOnChain(
 }
 
 export interface RecordProof {
+  /** Whether the text is the one that the record's hash names; null where the record was taken back. */
+  text: boolean | null;
   snapshot: number;
   /** False where the proof that the node gave does not hold. */
   holds: boolean;
@@ -92,6 +95,7 @@ export function proveRecord(record: RecordDetail, snapshotRoots: readonly string
   const names = `0x${leaf.slice(...LEAF_HASH)}`.toLowerCase() === record.hash.toLowerCase();
   const proof = found.proof as Proof<Hex>;
   return {
+    text: checkText(record).holds,
     snapshot: found.snapshot,
     holds: names && verifyMerkleProof(proof, found.root as Hex, leafHash(leaf)),
     trained: snapshotRoots.some((root) => root.toLowerCase() === found.root.toLowerCase()),

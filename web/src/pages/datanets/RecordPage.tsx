@@ -157,7 +157,7 @@ function Proof({ record }: { record: RecordDetail }) {
   return (
     <Card
       title="Proof"
-      intro="A snapshot is a fixed list of accepted records with one root on chain. The proof shows that this record stands in it, and whose it is. It does not show the text: the hash is salted, and only contributor and node know the salt."
+      intro="A snapshot is a fixed list of accepted records with one root on chain. The proof shows that this text, hashed with its salt, is a record that stands in it, and whose it is."
       actions={
         <Button
           tone="primary"

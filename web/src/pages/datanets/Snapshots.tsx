@@ -16,14 +16,8 @@ import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
 import { useDatanet } from "./Detail";
 import { links } from "./links";
-import {
-  chainSnapshotsQuery,
-  curatorQuery,
-  type Snapshot,
-  snapshotsQuery,
-  type TakenSnapshot,
-} from "./queries";
-import { forgetTaken, rememberedTaken, rememberTaken, type SnapshotState, snapshotState } from "./snapshots";
+import { chainSnapshotsQuery, curatorQuery, type Snapshot, snapshotsQuery } from "./queries";
+import { type SnapshotState, snapshotState } from "./snapshots";
 
 /** A Datanet's snapshots; its owner and curators take and publish them here. */
 export function Snapshots() {
@@ -43,17 +37,18 @@ export function Snapshots() {
 
 /** Publishes a snapshot's root; the registry gives it the next number. */
 function usePublish() {
+  const { id } = useDatanet();
   const send = useSend();
-  const { chain, contracts } = useChain();
-  return async (taken: TakenSnapshot) => {
-    await send({
+  const { contracts } = useChain();
+  return (taken: Snapshot) =>
+    send({
       title: `Publish snapshot ${taken.snapshot}`,
       what: "Writes the snapshot's root on chain. From then on it cannot be changed, and models may be published that were trained on it.",
       address: contracts.datanetRegistry,
       abi: datanetRegistryAbi,
       functionName: "publishSnapshot",
       args: [
-        BigInt(taken.datanet),
+        BigInt(id),
         taken.root,
         BigInt(taken.record_count),
         taken.contributor_count,
@@ -61,14 +56,12 @@ function usePublish() {
         taken.content_hash,
       ],
       fields: [
-        ["Datanet", String(taken.datanet)],
+        ["Datanet", String(id)],
         ["Records", formatInteger(taken.record_count)],
         ["Contributors", formatInteger(taken.contributor_count)],
         ["Root", <Hash key="root" value={taken.root} what="root" />],
       ],
     });
-    forgetTaken(chain.id, taken);
-  };
 }
 
 function TakeCard({ snapshots, accepted }: { snapshots: readonly Snapshot[]; accepted: number }) {
@@ -141,7 +134,6 @@ function useTake(id: number) {
   return useMutation({
     mutationFn: async () => {
       const taken = await body(api.POST("/v1/datanets/{id}/snapshots", { params: { path: { id } } }));
-      rememberTaken(info.chain.id, taken);
       await cache.invalidateQueries({ queryKey: keys.datanets });
       const onChain = await cache.fetchQuery({ ...chainSnapshotsQuery(info, id), staleTime: 0 });
       const state = snapshotState(taken, onChain);
@@ -256,24 +248,12 @@ function ChainState({
   }
 }
 
-/** Publishes a snapshot taken earlier: what it needs was remembered, or the node gives it once more. */
+/** Publishes a snapshot that was taken earlier, wherever that was. */
 function PublishButton({ snapshot }: { snapshot: Snapshot }) {
-  const { id } = useDatanet();
-  const { chain } = useChain();
   const publish = usePublish();
   const toasts = useToasts();
   const run = useMutation({
-    mutationFn: async () => {
-      const known = rememberedTaken(chain.id, id, snapshot);
-      const taken =
-        known ?? (await body(api.POST("/v1/datanets/{id}/snapshots", { params: { path: { id } } })));
-      if (taken.root !== snapshot.root) {
-        throw new Error(
-          "More records were accepted since, and this browser did not take this snapshot: publish it where it was taken.",
-        );
-      }
-      await publish(taken);
-    },
+    mutationFn: () => publish(snapshot),
     onError: (error) => !(error instanceof Declined) && toasts.fail(error, "The snapshot was not published"),
   });
   return (

@@ -173,7 +173,7 @@ describe("a Datanet", () => {
   });
 
   it("shows one record with its proof, and refuses addresses that name none", async () => {
-    const detail: RecordDetail = { ...record, snapshots: [] };
+    const detail: RecordDetail = { ...record, salt: null, snapshots: [] };
     const page = async () => (await import("./RecordPage")).RecordPage;
     const path = "/datanets/:id/records/:hash";
     const html = await draw(path, `/datanets/1/records/${record.hash}`, page, (cache) =>

@@ -1,6 +1,6 @@
-/** Checks in the browser that a record stands in a snapshot, and that the chain knows the snapshot. */
+/** Checks in the browser that a record says what its hash names, stands in a snapshot, and that the chain knows that. */
 import { encodePacked, type Hex } from "viem";
-import { verifySnapshotEntry } from "../../verify/record";
+import { type Json, recordHash, verifySnapshotEntry } from "../../verify/record";
 import type { RecordDetail } from "./queries";
 
 export interface Check {
@@ -12,8 +12,23 @@ export interface Check {
 
 const same = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
 
+/** Whether the text shown is the one that the hash names. */
+export function checkText({ salt, body, hash }: Pick<RecordDetail, "salt" | "body" | "hash">): Check {
+  const text = "The text shown, hashed with the record's salt, gives the record's hash.";
+  if (salt === null) {
+    const forgotten =
+      "The record was taken back: its salt is kept to itself, so text and hash cannot be tied.";
+    return { text: forgotten, holds: null };
+  }
+  return { text, holds: same(recordHash(salt, body as Json), hash) };
+}
+
 /** `chainRoot` is the snapshot's root in the registry; null where the registry has no such snapshot. */
 export function checkRecord(record: RecordDetail, chainRoot: Hex | null): Check[] {
+  return [checkText(record), ...checkPlace(record, chainRoot)];
+}
+
+function checkPlace(record: RecordDetail, chainRoot: Hex | null): Check[] {
   const [place] = record.snapshots;
   if (place?.proof == null)
     return [{ text: "No snapshot holds this record, so there is no proof yet.", holds: null }];
@@ -63,5 +78,5 @@ export function verdict(checks: readonly Check[]): { tone: "info" | "warn" | "da
   if (checks.some((check) => check.holds === null)) {
     return { tone: "warn", text: "What could be checked holds; something could not be checked yet." };
   }
-  return { tone: "info", text: "Everything holds: the record is in the snapshot that the chain knows." };
+  return { tone: "info", text: "Everything holds: this very text is in the snapshot that the chain knows." };
 }

@@ -1,5 +1,5 @@
 /** Which snapshots are on chain, and which can be published next. */
-import type { ChainSnapshot, Snapshot, TakenSnapshot } from "./queries";
+import type { ChainSnapshot, Snapshot } from "./queries";
 
 export type SnapshotState =
   | { kind: "published"; at: number }
@@ -23,32 +23,4 @@ export function snapshotState(
   return found.root.toLowerCase() === root.toLowerCase()
     ? { kind: "published", at: found.publishedAt }
     : { kind: "different" };
-}
-
-const PREFIX = "openledger.snapshot.";
-const key = (chain: number, datanet: number, snapshot: number) => `${PREFIX}${chain}.${datanet}.${snapshot}`;
-
-/** Remembers what publishing needs, in case the page is closed between taking and publishing. */
-export function rememberTaken(chain: number, taken: TakenSnapshot) {
-  localStorage.setItem(key(chain, taken.datanet, taken.snapshot), JSON.stringify(taken));
-}
-
-export function forgetTaken(chain: number, { datanet, snapshot }: TakenSnapshot) {
-  localStorage.removeItem(key(chain, datanet, snapshot));
-}
-
-/** What was remembered of a snapshot, if its root is still the one that the node has. */
-export function rememberedTaken(
-  chain: number,
-  datanet: number,
-  { snapshot, root }: Snapshot,
-): TakenSnapshot | null {
-  try {
-    const taken = JSON.parse(
-      localStorage.getItem(key(chain, datanet, snapshot)) ?? "null",
-    ) as TakenSnapshot | null;
-    return taken?.root === root && typeof taken.content_hash === "string" ? taken : null;
-  } catch {
-    return null;
-  }
 }

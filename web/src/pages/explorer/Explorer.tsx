@@ -32,7 +32,7 @@ export function Explorer() {
 }
 
 function Results({ search }: { search: string }) {
-  const query = useQuery(searchQuery(useChain(), search));
+  const query = useQuery(searchQuery(search));
   return (
     <QueryView query={query} loading="Looking on the chain and on this node" what="Search">
       {(found) => {

@@ -3,6 +3,7 @@ import { type ReactNode, useState } from "react";
 import { Link, useParams } from "react-router";
 import { type Hex, isHash } from "viem";
 import { modelsQuery } from "../../api/queries";
+import { readReserve } from "../../api/reserve";
 import { useChain } from "../../chain/client";
 import { count, formatInteger, formatPercent } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
@@ -138,7 +139,8 @@ function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
       onChain?.receiptsRoot,
       onChain?.status,
     ],
-    queryFn: () => checkReceipt(bundle, hash, info.hub, onChain ?? null),
+    queryFn: async () =>
+      checkReceipt(bundle, hash, info.hub, onChain ?? null, await readReserve(bundle.receipt)),
     enabled: onChain !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
   });

@@ -2,14 +2,8 @@
 import { type Address, type Hex, isAddressEqual, recoverAddress, zeroAddress } from "viem";
 import { channelId, type Place, voucherDigest } from "../../chain/typed-data";
 import { leafHash, verifyMerkleProof } from "../../verify/merkle";
-import {
-  type Payout,
-  type ReceiptJson,
-  receiptHash,
-  splitPool,
-  verifyAmounts,
-  verifyReceiptSignature,
-} from "../../verify/receipt";
+import { payoutsOf, receiptHash, verifyAmounts, verifyReceiptSignature } from "../../verify/receipt";
+import type { Reserve } from "../../verify/snapshot";
 import type { ReceiptBundle } from "./queries";
 
 export interface Check {
@@ -59,33 +53,7 @@ async function checkVoucher({ receipt, channel, voucher }: ReceiptBundle, hub: P
   ];
 }
 
-function add(credits: Map<string, bigint>, payouts: readonly Payout[]) {
-  for (const { account, amount } of payouts) {
-    const key = account.toLowerCase();
-    if (amount > 0n) credits.set(key, (credits.get(key) ?? 0n) + amount);
-  }
-}
-
-/** What everyone is paid, as far as the receipt alone decides it; null where parents or a reserve are paid too. */
-export function payoutsOf(receipt: ReceiptJson): Map<string, bigint> | null {
-  const { split } = receipt;
-  const credits = new Map<string, bigint>();
-  add(credits, [
-    { account: receipt.operator, amount: BigInt(split.operator) },
-    { account: receipt.builder, amount: BigInt(split.builder) },
-  ]);
-  if (BigInt(split.parents) > 0n) return null;
-  for (const pool of ["influence", "provenance"] as const) {
-    const amount = BigInt(split[pool]);
-    if (amount === 0n) continue;
-    const paid = receipt[pool].length === 0 ? null : splitPool(amount, receipt[pool]);
-    if (paid === null) return null;
-    add(credits, paid);
-  }
-  return credits;
-}
-
-function checkPayouts({ receipt, payouts }: ReceiptBundle): Check[] {
+function checkPayouts({ receipt, payouts }: ReceiptBundle, reserve: Reserve | null): Check[] {
   if (payouts === undefined) return [{ text: "The node did not say who is paid.", holds: null }];
   const { fee, split } = receipt;
   const paid = payouts.reduce((sum, { amount }) => sum + BigInt(amount), 0n);
@@ -94,19 +62,25 @@ function checkPayouts({ receipt, payouts }: ReceiptBundle): Check[] {
     text: "Payouts, burned part and stakers' part add up to exactly the fee.",
     holds: paid === due,
   };
-  const expected = payoutsOf(receipt);
+  if (reserve !== null && "wrong" in reserve) return [total, { text: reserve.wrong, holds: false }];
+  const shares = reserve !== null && "shares" in reserve ? reserve.shares : null;
+  const expected = payoutsOf(receipt, shares);
   if (expected === null) {
-    const text =
-      "Parents' builders or a Datanet's reserve are paid too; who they are is not in the receipt, so each payout could not be recomputed.";
-    return [total, { text, holds: null }];
+    const parents = "The builders of parent models are paid too; the receipt does not name them";
+    const unknown = reserve !== null && "unknown" in reserve ? reserve.unknown : parents;
+    return [total, { text: `${unknown}, so each payout could not be recomputed.`, holds: null }];
   }
+  const madeBy =
+    shares === null
+      ? "the receipt's weights make it"
+      : "the receipt's weights and the accepted records of its snapshots, whose roots were made again here, make it";
   const found = payouts.every(
     ({ account, amount }) => expected.get(account.toLowerCase()) === BigInt(amount),
   );
   return [
     total,
     {
-      text: "Each payout is what the receipt's weights make it, to the last wei.",
+      text: `Each payout is what ${madeBy}, to the last wei.`,
       holds: found && expected.size === payouts.length,
     },
   ];
@@ -145,6 +119,7 @@ export async function checkReceipt(
   asked: Hex,
   hub: Place,
   chain: ChainEpoch | null,
+  reserve: Reserve | null,
 ): Promise<Check[]> {
   const { receipt } = bundle;
   const hash = receiptHash(receipt);
@@ -159,7 +134,7 @@ export async function checkReceipt(
       text: "The fee is price times tokens, and its parts are what the basis points make them.",
       holds: verifyAmounts(receipt),
     },
-    ...checkPayouts(bundle),
+    ...checkPayouts(bundle, reserve),
     ...checkEpoch(bundle, hash, chain),
   ];
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { datanetRegistryAbi, inferenceHubAbi } from "../../chain/abis";
 import { toCsv } from "./csv";
 import { decodeCall, decodeEvent, inline, knownContracts, topicOf, wordsOf } from "./decode";
-import { searchTargets } from "./search";
+import { type Match, place } from "./search";
 
 const hub = "0x4F50454E00000000000000000000000000000004" as const;
 const registry = "0x4F50454E00000000000000000000000000000002" as const;
@@ -113,20 +113,19 @@ describe("an event", () => {
   });
 });
 
-describe("a search", () => {
-  it("tells addresses, hashes and numbers apart", () => {
-    expect(searchTargets(` ${account} `)).toEqual([{ kind: "address", address: account.toLowerCase() }]);
-    expect(searchTargets("AB".repeat(32))).toEqual([{ kind: "hash", hash }]);
-    expect(searchTargets("Epoch 12")).toEqual([{ kind: "epoch", number: 12 }]);
-    expect(searchTargets("datanet #1")).toEqual([{ kind: "datanet", number: 1 }]);
-    expect(searchTargets("1,234").map(({ kind }) => kind)).toEqual(["block", "epoch", "datanet", "name"]);
-  });
-
-  it("takes everything else for a name", () => {
-    expect(searchTargets("")).toEqual([]);
-    expect(searchTargets("weather-01")).toEqual([{ kind: "name", name: "weather-01" }]);
-    expect(searchTargets("9".repeat(30))).toEqual([{ kind: "name", name: "9".repeat(30) }]);
-    expect(searchTargets("x".repeat(500))).toEqual([{ kind: "name", name: "x".repeat(100) }]);
+describe("a match of a search", () => {
+  it("leads to the page of what was found", () => {
+    const cases: [Match, string][] = [
+      [{ kind: "block", number: 7 }, "/explorer/block/7"],
+      [{ kind: "transaction", hash, block: null }, `/explorer/tx/${hash}`],
+      [{ kind: "address", address: account }, `/explorer/address/${account}`],
+      [{ kind: "receipt", hash }, `/explorer/receipt/${hash}`],
+      [{ kind: "record", hash, datanet: 3 }, `/datanets/3/records/${hash}`],
+      [{ kind: "model", id: null, name: "a b" }, "/models/a%20b"],
+      [{ kind: "datanet", id: 3, name: "<b>tides</b>" }, "/datanets/3"],
+      [{ kind: "epoch", number: 2 }, "/explorer/epoch/2"],
+    ];
+    for (const [match, to] of cases) expect(place(match).to).toBe(to);
   });
 });
 

@@ -12,6 +12,8 @@ import { AccountName, Badge, Facts, Hash, Progress, Stat, StatRow, useNow, Wei }
 import {
   type Adapter,
   bondQuery,
+  type DisputeList,
+  disputesQuery,
   type Epoch,
   LOOK_EVERY_MS,
   type Metrics,
@@ -274,13 +276,58 @@ function Epochs({ epochs }: { epochs: readonly Epoch[] }) {
 }
 
 function DisputesCard() {
+  const query = useQuery(disputesQuery);
   return (
     <Card
       title="Disputes"
-      intro="Anyone may challenge a posted epoch on chain and gets part of the operator's bond when right."
+      intro="Anyone may challenge a posted epoch on chain and gets part of the operator's bond when right. The hub decides at once."
     >
-      <p className="text-sm">None yet.</p>
+      <QueryView query={query} loading="Reading the hub's challenges" what="Disputes">
+        {(list) => <Disputes list={list} />}
+      </QueryView>
     </Card>
+  );
+}
+
+const FAULTS: Record<DisputeList["data"][number]["fault"], string> = {
+  balances: "its balances do not add up, or one fell",
+  receipt_epoch: "a receipt is of another epoch",
+  receipt_operator: "a receipt is of another operator",
+  receipt_fee: "a receipt's fee is not price times tokens",
+  receipt_cumulative: "a receipt's amounts do not fit its fee",
+  receipt_bps: "a receipt's parts make no split",
+  receipt_split: "a receipt's fee is split wrongly",
+  receipt_model: "a receipt's model is not in the registry",
+  receipt_terms: "a receipt's terms are not its model's",
+};
+
+function Disputes({ list: { data, looked_to, head } }: { list: DisputeList }) {
+  const behind = looked_to < head;
+  const looked = behind
+    ? `Looked through the chain up to block ${formatInteger(looked_to)} of ${formatInteger(head)} so far.`
+    : `In all ${count(head + 1, "block")} of the chain.`;
+  return (
+    <div className="grid gap-2 text-sm">
+      {data.length === 0 && <p>{behind ? "None found yet." : "None: no challenge was upheld."}</p>}
+      <ul className="grid gap-2" aria-label="Challenges upheld">
+        {[...data].reverse().map((one) => (
+          <li key={`${one.tx_hash} ${one.epoch}`}>
+            <p>
+              <Link to={`/explorer/tx/${one.tx_hash}`} className="link">
+                Epoch {formatInteger(one.epoch)}
+              </Link>
+              : {FAULTS[one.fault]}. {count(one.rejected.length, "epoch")} taken back.
+            </p>
+            <p className="text-muted">
+              <AccountName value={one.challenger} copy={false} /> got <Wei value={one.reward_wei} /> of the
+              bond of <AccountName value={one.operator} copy={false} />; <Wei value={one.burned_wei} /> was
+              burned.
+            </p>
+          </li>
+        ))}
+      </ul>
+      <p className="text-muted">{looked}</p>
+    </div>
   );
 }
 

@@ -14,6 +14,7 @@ export type OperatorView = Schemas["Operator"];
 export type Adapter = Schemas["Adapter"];
 export type Metrics = Schemas["Metrics"];
 export type Epoch = Schemas["Epoch"];
+export type DisputeList = Schemas["DisputeList"];
 
 /** Pause between two looks. */
 export const LOOK_EVERY_MS = 2000;
@@ -50,6 +51,13 @@ export const recentEpochsQuery = (lastFinal: number) =>
     },
     refetchInterval: LOOK_EVERY_MS * 2,
   });
+
+/** Challenges that the hub upheld, of any operator. */
+export const disputesQuery = queryOptions({
+  queryKey: [...keys.epochs, "disputes"],
+  queryFn: ({ signal }) => body(api.GET("/v1/disputes", { signal })),
+  refetchInterval: LOOK_EVERY_MS * 5,
+});
 
 /** The operator as the hub knows it: its bond backs every epoch that is not final. */
 export const bondQuery = ({ client, chain, contracts }: ChainInfo, operator: Address) =>

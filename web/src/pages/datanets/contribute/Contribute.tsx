@@ -14,6 +14,7 @@ import { LicencePoints } from "../parts";
 import { type DatanetDetail, datanetQuery, sameAccount } from "../queries";
 import { ContributionCard } from "./ContributionCard";
 import { DropFiles } from "./DropFiles";
+import { Resume } from "./Resume";
 import { useContributions } from "./stored";
 import { TransferList } from "./TransferList";
 
@@ -65,6 +66,7 @@ function Content({ datanet }: { datanet: DatanetDetail }) {
           >
             <DropFiles datanet={datanet.id} contributor={account.address} />
             <TransferList datanet={datanet.id} />
+            <Resume datanet={datanet} address={account.address} />
           </Card>
           <MyContributions datanet={datanet} address={account.address} />
         </>

@@ -35,7 +35,8 @@ export function ContributionCard({
       title={<span className="break-all">{fileName}</span>}
       intro={
         <span className="flex flex-wrap items-center gap-2">
-          {formatBytes(bytes)} <Badge tone={result ? "accent" : uploaded ? "plain" : "warn"}>{state}</Badge>
+          {bytes > 0 && formatBytes(bytes)}{" "}
+          <Badge tone={result ? "accent" : uploaded ? "plain" : "warn"}>{state}</Badge>
         </span>
       }
       actions={<Forget contribution={contribution} />}

@@ -171,8 +171,8 @@ function useRun(upload: Hex, datanet: DatanetDetail, setUnderWay: (step: Step | 
     }
     setUnderWay("accept");
     const accepted = await body(
-      api.POST("/v1/batches/{id}/revealed", {
-        params: { path: { id: batch.commitment } },
+      api.POST("/v1/batches/{commitment}/revealed", {
+        params: { path: { commitment: batch.commitment } },
         body: { consent },
       }),
     );

@@ -2,7 +2,7 @@ import type { Hex } from "viem";
 import { describe, expect, it } from "vitest";
 import { commitmentHash, consentDigest } from "../../../chain/typed-data";
 import type { PreparedBatch } from "../queries";
-import { checkBatch, nextStep, stepState } from "./steps";
+import { checkBatch, nextStep, resumed, stepState } from "./steps";
 
 const hex = (byte: string) => `0x${byte.repeat(32)}` as Hex;
 const contributor = "0x00000000000000000000000000000000000000a1";
@@ -40,6 +40,23 @@ describe("where a contribution stands", () => {
     expect(stepState("reveal", "reveal")).toBe("now");
     expect(stepState("accept", "reveal")).toBe("todo");
     expect(stepState("accept", "done")).toBe("done");
+  });
+});
+
+describe("a batch begun elsewhere", () => {
+  const here = { chain: 161201, datanet: 1, address: contributor } as const;
+  const stored = { ...batch, state: "committed", priority: 4 } as const;
+
+  it("goes on where the chain says it stopped", () => {
+    const found = resumed(stored, here);
+    expect(found).toMatchObject({ upload: batch.commitment, batch, consent: null, result: null });
+    expect(nextStep(found, { priority: 4, revealed: false })).toBe("consent");
+  });
+
+  it("is refused to another account, and on another Datanet's page", () => {
+    const other = "0x00000000000000000000000000000000000000a2";
+    expect(() => resumed(stored, { ...here, address: other })).toThrow("switch to that account");
+    expect(() => resumed(stored, { ...here, datanet: 2 })).toThrow("Datanet 1");
   });
 });
 

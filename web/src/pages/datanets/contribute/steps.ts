@@ -1,7 +1,7 @@
 /** The way of a batch from the file to accepted records: where it stands, and what must hold before anyone signs. */
 import { type Address, type Hex, isAddressEqual } from "viem";
 import { commitmentHash, consentDigest, type Place } from "../../../chain/typed-data";
-import type { PreparedBatch } from "../queries";
+import type { PreparedBatch, StoredBatch } from "../queries";
 import type { Contribution } from "./stored";
 
 /** A commitment as the registry has it. */
@@ -90,4 +90,35 @@ export function checkBatch(
   if (differs(batch.consent_digest, consentDigest({ ...named, licenceHash }, registry))) {
     throw new Mismatch("The node asks for another signature than the batch needs; nothing was signed.");
   }
+}
+
+/** What this browser keeps of a batch that another program made; throws for one that is somebody else's. */
+export function resumed(
+  { state: _, priority: __, ...batch }: StoredBatch,
+  here: { chain: number; datanet: number; address: Address },
+): Omit<Contribution, "version" | "addedAt"> {
+  if (batch.datanet !== here.datanet) {
+    throw new Error(`This batch belongs to Datanet ${batch.datanet}; go on with it there.`);
+  }
+  if (!isAddressEqual(batch.contributor, here.address)) {
+    throw new Error(`This batch was made for ${batch.contributor}; switch to that account to go on with it.`);
+  }
+  return {
+    // The file is not here; the commitment names the contribution as well as its upload would.
+    upload: batch.commitment,
+    chain: here.chain,
+    datanet: here.datanet,
+    contributor: batch.contributor,
+    fileName: `batch ${batch.commitment.slice(0, 10)}`,
+    bytes: 0,
+    uploaded: true,
+    sent: 0,
+    format: null,
+    columns: [],
+    mapping: null,
+    batch,
+    file: null,
+    consent: null,
+    result: null,
+  };
 }
