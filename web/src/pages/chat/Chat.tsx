@@ -215,7 +215,7 @@ function Thread(props: ThreadProps) {
   );
 
   return (
-    <div className="grid min-w-0 content-start gap-5">
+    <div className="grid min-w-0 grid-cols-[minmax(0,1fr)] content-start gap-5">
       <div className="flex flex-wrap items-end justify-between gap-3">
         <Select
           label="Model"

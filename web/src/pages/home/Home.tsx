@@ -48,6 +48,12 @@ const ROLES: readonly Role[] = [
     to: "/explorer",
     action: "Open the explorer",
   },
+  {
+    who: "You run it",
+    what: "See which models this node holds, how busy it is, and how far its answers are settled on chain.",
+    to: "/operator",
+    action: "Look at the operator",
+  },
 ];
 
 const STEPS: readonly [string, string][] = [
@@ -86,9 +92,9 @@ export function Home() {
       {roles.length > 0 && (
         <Columns>
           {roles.map((role) => (
-            <Card key={role.who} title={role.who} className="h-full">
+            <Card key={role.who} title={role.who} fill>
               <p className="mb-3 text-sm text-muted">{role.what}</p>
-              <LinkButton to={role.to} size="sm">
+              <LinkButton to={role.to} size="sm" className="mt-auto self-start">
                 {role.action}
               </LinkButton>
             </Card>
@@ -160,7 +166,7 @@ function Numbers({ challengeWindowS }: { challengeWindowS: number }) {
             </Link>
             <span>
               <Wei value={model.openledger?.price?.output_wei ?? "0"} />{" "}
-              <span className="text-muted">a token</span>
+              <span className="text-muted">a token written</span>
             </span>
           </li>
         ))}
