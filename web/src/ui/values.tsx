@@ -141,7 +141,7 @@ export function Time({
 }) {
   const current = useNow();
   if (!seconds) return <span className="text-muted">—</span>;
-  const [exact, ago] = [formatTime(seconds), formatAgo(seconds, Math.max(current, Date.now() - TICK_MS))];
+  const [exact, ago] = [formatTime(seconds), formatAgo(seconds, Math.max(current, Date.now()))];
   return (
     <time
       dateTime={new Date(seconds * 1000).toISOString()}
