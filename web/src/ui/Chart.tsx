@@ -24,6 +24,10 @@ export interface ChartProps {
 
 /** Rows of the table of numbers; of longer series every nth point is shown, and the last. */
 const NUMBERS_MAX = 200;
+/** Steps, epochs and seconds are whole: no line of the grid stands between two of them. */
+const X_STEPS = Array.from({ length: 10 }, (_, power) =>
+  [1, 2, 5].map((digit) => digit * 10 ** power),
+).flat();
 const plain = (value: number) => String(Math.round(value * 1e6) / 1e6);
 
 function colour(name: string): string {
@@ -52,11 +56,18 @@ function options({ x, y, series, height = 240 }: ChartProps, width: number): uPl
     cursor: { drag: { x: true, y: false }, points: { size: 6 } },
     legend: { live: true },
     axes: [
-      { ...axis, label: x.label, labelSize: 18, labelFont: axis.font, values: format(x.format ?? plain) },
+      {
+        ...axis,
+        incrs: X_STEPS,
+        label: x.label,
+        labelSize: 18,
+        labelFont: axis.font,
+        values: format(x.format ?? plain),
+      },
       { ...axis, size: 64, values: format(y?.format ?? plain) },
     ],
     series: [
-      { label: x.label, value: (_, value) => (value === null ? "—" : (x.format ?? plain)(value)) },
+      { label: x.label, value: (_, value) => (value === null ? "" : (x.format ?? plain)(value)) },
       ...series.map((one): uPlot.Series => {
         const stroke = colour(one.tone ?? "accent");
         const bars = one.kind === "bars" ? { paths: uPlot.paths.bars?.({ size: [0.9] }), fill: stroke } : {};
@@ -66,7 +77,7 @@ function options({ x, y, series, height = 240 }: ChartProps, width: number): uPl
           width: one.kind === "points" ? 0 : 1.75,
           points: { show: one.kind === "points" || one.values.length < 3, size: 5, fill: stroke },
           spanGaps: true,
-          value: (_, value) => (value === null ? "—" : (y?.format ?? plain)(value)),
+          value: (_, value) => (value === null ? "" : (y?.format ?? plain)(value)),
           ...(one.dashed ? { dash: [5, 4] } : {}),
           ...bars,
         };

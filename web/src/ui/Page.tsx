@@ -46,17 +46,19 @@ export interface CardProps {
   actions?: ReactNode;
   /** False where the content brings its own edges, as tables do. */
   padded?: boolean;
+  /** Content takes the card's whole height, so that its last line stands at the bottom. */
+  fill?: boolean;
   className?: string;
   children: ReactNode;
 }
 
 /** A section of a page with a heading of the second level. */
-export function Card({ title, intro, actions, padded = true, className, children }: CardProps) {
+export function Card({ title, intro, actions, padded = true, fill = false, className, children }: CardProps) {
   const id = useId();
   return (
     <section
       aria-labelledby={title ? id : undefined}
-      className={cx("min-w-0 rounded-lg border border-line bg-surface", className)}
+      className={cx("min-w-0 rounded-lg border border-line bg-surface", fill && "flex flex-col", className)}
     >
       {(title || actions) && (
         <div className="flex flex-wrap items-start justify-between gap-x-4 gap-y-2 px-4 pt-3.5 sm:px-5">
@@ -71,7 +73,14 @@ export function Card({ title, intro, actions, padded = true, className, children
           {actions && <div className="flex flex-wrap items-center gap-2">{actions}</div>}
         </div>
       )}
-      <div className={cx(padded ? "px-4 pt-3 pb-4 sm:px-5" : "mt-3")}>{children}</div>
+      <div
+        className={cx(
+          padded ? "px-4 pt-3 pb-4 sm:px-5" : Boolean(title) && "mt-3",
+          fill && "flex flex-1 flex-col",
+        )}
+      >
+        {children}
+      </div>
     </section>
   );
 }
@@ -81,7 +90,7 @@ export function Columns({ children, className }: { children: ReactNode; classNam
   return (
     <div
       className={cx(
-        "grid items-start gap-5 [grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr))]",
+        "grid gap-5 [grid-template-columns:repeat(auto-fit,minmax(min(22rem,100%),1fr))]",
         className,
       )}
     >

@@ -132,10 +132,16 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
                       <button
                         type="button"
                         onClick={header.column.getToggleSortingHandler()}
-                        className="hover:text-ink"
+                        className="relative hover:text-ink"
                       >
                         {content}
-                        <span aria-hidden="true" className="inline-block w-3 text-center">
+                        <span
+                          aria-hidden="true"
+                          className={cx(
+                            "absolute top-0 w-3 text-center",
+                            meta?.numeric ? "right-full" : "left-full",
+                          )}
+                        >
                           {sorted === "asc" ? "↑" : sorted === "desc" ? "↓" : ""}
                         </span>
                       </button>

@@ -22,7 +22,7 @@ export interface Toasts {
 
 const ToastContext = createContext<Toasts | null>(null);
 /** How long a message stays. */
-const SHOWN_MS = 7000;
+const SHOWN_MS = 5000;
 /** Messages shown at once; the oldest make room. */
 const TOASTS_MAX = 4;
 
@@ -40,7 +40,11 @@ export function ToastProvider({ children }: { children: ReactNode }) {
       setToasts((shown) => {
         const at = shown.findIndex((one) => one.id === id);
         const placed = { ...toast, id };
-        return at < 0 ? [...shown, placed].slice(-TOASTS_MAX) : shown.with(at, placed);
+        if (at >= 0) return shown.with(at, placed);
+        // What is done makes room for what is new: messages must not cover the page.
+        return [...shown.filter(({ tone }) => tone === "busy" || tone === "danger"), placed].slice(
+          -TOASTS_MAX,
+        );
       });
       if (toast.tone !== "busy" && toast.tone !== "danger") window.setTimeout(() => dismiss(id), SHOWN_MS);
     },

@@ -130,6 +130,7 @@ export function Select<Key extends string>({
     const choice = choices.find((one) => one.value === key);
     if (choice) onChange(choice.value);
   };
+  const about = description ?? choices.find((one) => one.value === value)?.description;
   return (
     <AriaSelect
       {...rest}
@@ -143,7 +144,11 @@ export function Select<Key extends string>({
     >
       {showLabel && <Label className={LABEL}>{label}</Label>}
       <AriaButton className={cx(INPUT, "flex h-9 items-center justify-between gap-2 text-left")}>
-        <SelectValue className="truncate" />
+        <SelectValue className="truncate">
+          {({ isPlaceholder, selectedText, defaultChildren }) =>
+            isPlaceholder ? defaultChildren : selectedText
+          }
+        </SelectValue>
         <svg
           aria-hidden="true"
           viewBox="0 0 16 16"
@@ -155,9 +160,9 @@ export function Select<Key extends string>({
           <path d="m3 6 5 5 5-5" />
         </svg>
       </AriaButton>
-      {description && (
+      {about && (
         <Text slot="description" className="text-xs text-muted">
-          {description}
+          {about}
         </Text>
       )}
       <FieldError className="text-xs text-danger">{error}</FieldError>

@@ -42,7 +42,7 @@ export function CopyButton({ text, label = "Copy" }: { text: string; label?: str
       onClick={copy}
       aria-label={copied ? "Copied" : label}
       title={copied ? "Copied" : label}
-      className="inline-grid size-6 shrink-0 place-items-center rounded text-muted hover:bg-sunken hover:text-ink"
+      className="-my-1 inline-grid size-6 shrink-0 place-items-center self-center rounded text-muted hover:bg-sunken hover:text-ink"
     >
       <svg
         aria-hidden="true"
@@ -79,9 +79,9 @@ export interface HashProps {
 /** A hash: shortened, whole in its title, to copy. */
 export function Hash({ value, to, what = "hash", short = true, copy = true }: HashProps) {
   const shown = short ? shortHex(value) : value;
-  const text = cx("font-mono text-[0.92em]", !short && "break-all");
+  const text = cx("font-mono text-[0.92em]", short ? "whitespace-nowrap" : "break-all");
   return (
-    <span className="inline-flex max-w-full items-center gap-0.5 align-bottom">
+    <span className="inline-flex max-w-full items-baseline gap-0.5">
       {to ? (
         <Link to={to} title={value} className={cx("link", text)}>
           {shown}
@@ -108,7 +108,7 @@ export function AccountName({
 }) {
   const own = you?.toLowerCase() === value.toLowerCase();
   return (
-    <span className="inline-flex items-center gap-1">
+    <span className="inline-flex items-baseline gap-1">
       <Hash value={value} to={`/explorer/address/${value}`} what="address" copy={copy} />
       {own && <Badge tone="accent">you</Badge>}
     </span>
@@ -141,7 +141,7 @@ export function Time({
 }) {
   const current = useNow();
   if (!seconds) return <span className="text-muted">—</span>;
-  const [exact, ago] = [formatTime(seconds), formatAgo(seconds, Math.max(current, Date.now() - TICK_MS))];
+  const [exact, ago] = [formatTime(seconds), formatAgo(seconds, Math.max(current, Date.now()))];
   return (
     <time
       dateTime={new Date(seconds * 1000).toISOString()}

@@ -10,6 +10,7 @@ import { AccountName, Badge, Facts, Time, Wei } from "../../ui/values";
 import { Declined } from "../../wallet/approval";
 import { useSession } from "../../wallet/session";
 import { type ConnectedAccount, useWallet } from "../../wallet/wallet";
+import { FirstSteps } from "../home/FirstSteps";
 import { ChannelCard } from "./ChannelCard";
 import { Connect } from "./Connect";
 import { Faucet } from "./Faucet";
@@ -44,10 +45,11 @@ function Connected({ account }: { account: ConnectedAccount }) {
       {wrongChain && <WrongChain />}
       <Columns>
         <AccountCard account={account} />
-        <SessionCard />
         {faucetWei !== null && <Faucet key={account.address} address={account.address} amount={faucetWei} />}
+        <SessionCard />
       </Columns>
-      <ChannelCard key={account.address} />
+      <FirstSteps key={account.address} address={account.address} />
+      <ChannelCard key={`${account.address} channel`} />
     </>
   );
 }
@@ -126,7 +128,7 @@ function SessionCard() {
   };
   return (
     <Card
-      title={<>Session {signedIn ? <Badge tone="accent">signed in</Badge> : <Badge>not signed in</Badge>}</>}
+      title={<>Sign-in {signedIn ? <Badge tone="accent">signed in</Badge> : <Badge>not signed in</Badge>}</>}
       actions={
         signedIn ? (
           <Button size="sm" isPending={pending} onPress={() => act(signOut)}>
@@ -146,8 +148,8 @@ function SessionCard() {
       }
     >
       <p className="text-sm text-muted">
-        Signing in makes the training jobs that you start yours: only you can pause, stop or publish them. It
-        costs nothing, and browsing, contributing and asking work without it.
+        Shows this node that the account is yours, so that only you can pause, stop or publish the training
+        jobs that you start. It costs nothing; browsing, contributing and asking work without it.
       </p>
       {session && (
         <p className="mt-2 text-sm">

@@ -23,6 +23,7 @@ const QUESTION = "How are you?";
 /** The channel that pays for questions: what is left of it, in OPEN and in calls; more in, or back out. */
 export function ChannelCard() {
   const { query, deposit, requestWithdrawal, finishWithdrawal } = useChannel();
+  const paid = usePaidModels();
   return (
     <Card
       title="Payment channel"
@@ -32,7 +33,9 @@ export function ChannelCard() {
         {(channel) => (
           <div className="grid gap-5">
             <State channel={channel} />
-            <Deposit channel={channel} deposit={deposit} />
+            {(paid.length > 0 || channel.onChain.balance > 0n) && (
+              <Deposit channel={channel} deposit={deposit} />
+            )}
             {channel.onChain.balance > 0n && (
               <Withdraw channel={channel} request={requestWithdrawal} finish={finishWithdrawal} />
             )}
@@ -71,7 +74,7 @@ function State({ channel }: { channel: Channel }) {
     return (
       <Notice title="No channel is open yet">
         {models.length === 0
-          ? "No model with a price is published on this node yet, so there is nothing to pay for."
+          ? "No model with a price is published on this node yet, so there is nothing to pay for. You will be asked for a deposit with your first question, too."
           : "Open one with the deposit below. What you do not spend stays yours."}
       </Notice>
     );

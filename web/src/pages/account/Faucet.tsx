@@ -4,6 +4,7 @@ import { waitForTransactionReceipt } from "viem/actions";
 import { api, body } from "../../api/client";
 import { keys } from "../../api/keys";
 import { useChain } from "../../chain/client";
+import { useBalance } from "../../layout/AccountMenu";
 import { Button } from "../../ui/Button";
 import { Card } from "../../ui/Page";
 import { ErrorState } from "../../ui/states";
@@ -13,6 +14,7 @@ import { Hash, Wei } from "../../ui/values";
 export function Faucet({ address, amount }: { address: Address; amount: bigint }) {
   const { client } = useChain();
   const cache = useQueryClient();
+  const { data: balance } = useBalance();
   const grant = useMutation({
     mutationFn: async () => {
       const granted = await body(api.POST("/v1/faucet", { body: { address } }));
@@ -23,16 +25,23 @@ export function Faucet({ address, amount }: { address: Address; amount: bigint }
   });
   return (
     <Card
-      title="Faucet"
+      title="Free coins"
       actions={
-        <Button size="sm" isPending={grant.isPending} pendingLabel="Sending …" onPress={() => grant.mutate()}>
+        <Button
+          size="sm"
+          tone={balance === 0n ? "primary" : "secondary"}
+          isDisabled={grant.isSuccess}
+          isPending={grant.isPending}
+          pendingLabel="Sending …"
+          onPress={() => grant.mutate()}
+        >
           Get coins
         </Button>
       }
     >
       <p className="text-sm text-muted">
-        Gives <Wei value={amount} /> of this development chain to your account, once an hour. They pay for
-        transactions and questions, and are worth nothing elsewhere.
+        The faucet of this development chain gives your account <Wei value={amount} />, once an hour. They pay
+        for transactions and questions, and are worth nothing elsewhere.
       </p>
       <div aria-live="polite">
         {grant.data && (

@@ -34,7 +34,7 @@ export function Chat() {
   const models = useQuery(modelsQuery);
   return (
     <Page
-      title="Chat"
+      title="OpenChat"
       intro="Ask a published model. You see what an answer costs before you ask; afterwards, which records it came from and who was paid for them. Conversations are kept in this browser only."
     >
       <QueryView query={models} loading="Reading the models" what="Models">
@@ -123,7 +123,7 @@ function ConversationList({
       {store.conversations.length === 0 && (
         <p className="px-2 text-muted">None yet. Ask something to begin one.</p>
       )}
-      <ul className="grid gap-0.5 lg:max-h-[70dvh] lg:overflow-y-auto">
+      <ul className="grid grid-cols-[minmax(0,1fr)] gap-0.5 lg:max-h-[70dvh] lg:overflow-y-auto">
         {store.conversations.map((conversation) => (
           <li
             key={conversation.id}
@@ -215,7 +215,7 @@ function Thread(props: ThreadProps) {
   );
 
   return (
-    <div className="grid min-w-0 content-start gap-5">
+    <div className="grid min-w-0 grid-cols-[minmax(0,1fr)] content-start gap-5">
       <div className="flex flex-wrap items-end justify-between gap-3">
         <Select
           label="Model"

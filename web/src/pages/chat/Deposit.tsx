@@ -52,9 +52,14 @@ export function DepositCard({
           {open ? "Your payment channel is short" : "Open a payment channel first"}
         </p>
         <p className="mt-0.5">
-          This question can cost up to <Wei value={ceiling} />; <Wei value={missing} /> of that are not
-          covered. You deposit once, in one transaction; each answer then takes only its price. What you do
-          not spend stays yours and can be asked back on your account page.
+          This question can cost up to <Wei value={ceiling} />
+          {missing < ceiling && (
+            <>
+              , <Wei value={missing} /> more than is left
+            </>
+          )}
+          . You deposit once, in one transaction; each answer then takes only its price. What you do not spend
+          stays yours and can be asked back on your account page.
         </p>
       </div>
       <div className="flex flex-wrap items-start gap-2">

@@ -59,7 +59,8 @@ export function SourceStrip({
         </span>
         {influence.length === 0 && (
           <span className="text-muted">
-            nobody stood out; <Wei value={pools.influence_wei} /> go evenly to all contributors of the data.
+            nobody stood out, as is always so where one person gave all the data;{" "}
+            <Wei value={pools.influence_wei} /> go evenly to all accepted records.
           </span>
         )}
         {strongest.slice(0, CHIPS_MAX).map((share) => {
@@ -161,7 +162,11 @@ export function SourceDrawer({
               Influence <PoolNote wei={pools.influence_wei} reserve={pools.influence_to_reserve} />
             </h3>
             {shares.length === 0 && (
-              <p className="text-muted">No contributor's records stood out from the rest for this answer.</p>
+              <p className="text-muted">
+                No contributor's records stood out from the rest for this answer. Contributors are compared
+                with each other, so one who gave all the data cannot stand out; the accepted records share
+                evenly.
+              </p>
             )}
             {[...shares]
               .sort((one, other) => other.weight - one.weight)

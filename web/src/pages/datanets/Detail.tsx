@@ -142,11 +142,11 @@ function Rejections({
       title="Records that do not earn"
       intro={
         <>
-          A record is not accepted when an earlier one says{" "}
+          A record is not accepted when an earlier one says {similarity_per_mille / 10} % or more of{" "}
           <Tip text="Compared by the short pieces of text they share, not by meaning. Whoever committed first counts as earlier.">
             the same
           </Tip>
-          : from {similarity_per_mille / 10} % alike on.
+          .
         </>
       }
     >

@@ -148,7 +148,7 @@ function Values({ column, chosen }: { column: Column; chosen: string | null }) {
   const most = Math.max(1, ...values.map((one) => one.count));
   const shown = values.filter((one, index) => all || index < VALUES_SHOWN || one.value === chosen);
   return (
-    <div className="grid gap-0.5">
+    <div className="grid grid-cols-[minmax(0,1fr)] gap-0.5">
       {shown.map(({ value, count: number }) => (
         <ToggleButton
           key={value}

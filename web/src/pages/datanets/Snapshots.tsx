@@ -81,13 +81,17 @@ function TakeCard({ snapshots, accepted }: { snapshots: readonly Snapshot[]; acc
       actions={
         curator.data === true && (
           <Button
-            tone="primary"
+            tone={latest === undefined || waiting > 0 ? "primary" : "secondary"}
             isDisabled={accepted === 0}
             isPending={take.isPending}
             pendingLabel="Taking and publishing …"
             onPress={() => take.mutate()}
           >
-            {waiting > 0 ? "Take and publish the latest" : "Take and publish"}
+            {waiting > 0
+              ? "Take and publish the latest"
+              : latest
+                ? "Take and publish another"
+                : "Take and publish"}
           </Button>
         )
       }
@@ -107,7 +111,10 @@ function TakeCard({ snapshots, accepted }: { snapshots: readonly Snapshot[]; acc
           <ErrorState error={curator.error} retry={() => void curator.refetch()} what="The chain" />
         )}
         {latest && (
-          <p className="text-muted">{count(latest.record_count, "record")} in the latest snapshot.</p>
+          <p className="text-muted">
+            {count(latest.record_count, "record")} in the latest snapshot
+            {latest.record_count === accepted ? ": all that are accepted." : `, of ${accepted} accepted now.`}
+          </p>
         )}
         {waiting > 0 && (
           <Notice tone="warn" title={`${count(waiting, "snapshot")} not on chain yet`}>

@@ -109,19 +109,21 @@ function List({ address, earned }: { address: Address; earned: Earned }) {
   };
   if (rows.length > 0) {
     return (
-      <DataTable
-        label={earned === "some" ? "Records that earned" : "Records that never earned"}
-        columns={COLUMNS[earned]}
-        rows={rows}
-        rowKey={(record) => record.hash}
-        onEnd={more}
-        maxHeight={440}
-        footer={
-          query.isFetchingNextPage
-            ? "Reading more records …"
-            : `${count(rows.length, "record")}${query.hasNextPage ? ", more further down" : ""}`
-        }
-      />
+      <div className="-mx-4 -mb-4 sm:-mx-5">
+        <DataTable
+          label={earned === "some" ? "Records that earned" : "Records that never earned"}
+          columns={COLUMNS[earned]}
+          rows={rows}
+          rowKey={(record) => record.hash}
+          onEnd={more}
+          maxHeight={440}
+          footer={
+            query.isFetchingNextPage
+              ? "Reading more records …"
+              : `${count(rows.length, "record")}${query.hasNextPage ? ", more further down" : ""}`
+          }
+        />
+      </div>
     );
   }
   if (query.error) return <ErrorState error={query.error} retry={() => query.refetch()} what="Records" />;

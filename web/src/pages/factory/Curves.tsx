@@ -16,7 +16,7 @@ export function Curves({ history }: { history: JobHistory }) {
     <Columns>
       <Card
         title="Loss"
-        intro="How wrong the model is on what it learns, in nats for a token. It should fall; it need not reach zero."
+        intro="How far the model is from the answers it learns: mean cross-entropy of a token, in nats. It should fall; it need not reach zero."
       >
         {steps.length === 0 ? (
           <p className="text-sm text-muted">No step was taken yet. The curve is drawn here as they come.</p>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { Link } from "react-router";
-import { formatPercent } from "../../lib/format";
+import { count, formatPercent } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { Checkbox } from "../../ui/fields";
 import { Card, Page } from "../../ui/Page";
@@ -165,8 +165,8 @@ function JobTable({ jobs }: { jobs: readonly Job[] }) {
 
 function JobProgress({ job }: { job: Job }) {
   if (job.state === "queued") return <span className="text-muted">not begun</span>;
-  if (job.state === "done") return <span>{job.steps} steps</span>;
-  const note = job.steps === 0 ? "preparing" : `${job.step} of ${job.steps} steps`;
+  if (job.state === "done") return <span>{count(job.steps, "step")}</span>;
+  const note = job.steps === 0 ? "preparing" : `${job.step} of ${count(job.steps, "step")}`;
   if (job.state !== "running") return <span>{`${note} (${formatPercent(job.progress)})`}</span>;
   // After the last step the job still measures and indexes.
   const indexing = job.steps > 0 && job.step >= job.steps;

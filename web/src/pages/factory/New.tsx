@@ -186,8 +186,8 @@ function Form({ base }: { base: { name: string; hash: string } }) {
           onReset={() => set({ edits: {} })}
         />
       )}
-      <EstimateCard submission={settled} />
-      <MaskCard submission={settled} />
+      <EstimateCard submission={settled} chosen={draft.choices.length > 0 && dataOk(problems)} />
+      <MaskCard submission={settled} chosen={draft.choices.length > 0 && dataOk(problems)} />
       <Launch
         submission={submission}
         usable={usable}
@@ -290,7 +290,7 @@ function PriceCard({
   return (
     <Card
       title="5. Price"
-      intro="What an answer costs those who ask. It goes into the model's manifest and cannot be changed after training. The contributors of the data get the largest part of every fee, you as the builder 15 %."
+      intro="What an answer costs those who ask, by its tokens: a token is about three quarters of a word. It goes into the model's manifest and cannot be changed after training. The contributors of the data get the largest part of every fee, you as the builder 15 %."
     >
       <div className="grid gap-3">
         <div className="flex flex-wrap items-start gap-3">

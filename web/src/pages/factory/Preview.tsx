@@ -10,9 +10,23 @@ import { Stat, StatRow } from "../../ui/values";
 import { estimateQuery, maskQuery, type SubmitJob } from "./queries";
 import { Refusals } from "./Refusals";
 
-const WAITING = "Choose data first.";
+/** Said while nothing can be computed: what is missing, or that it comes. */
+function Waiting({ chosen }: { chosen: boolean }) {
+  return chosen ? (
+    <Loading label="Reading the records …" className="py-1" />
+  ) : (
+    <p className="text-sm text-muted">Choose data first.</p>
+  );
+}
 
-export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
+export interface BeforeStart {
+  /** What would be started; null while something is missing or wrong. */
+  submission: SubmitJob | null;
+  /** Whether it is only being made, because all that it needs is chosen. */
+  chosen: boolean;
+}
+
+export function EstimateCard({ submission, chosen }: BeforeStart) {
   const query = useQuery(estimateQuery(submission));
   const { data, isPlaceholderData, isFetching } = query;
   return (
@@ -21,7 +35,7 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
       intro="Estimated for this machine, from your data and settings. Nothing is started by looking."
     >
       {submission === null ? (
-        <p className="text-sm text-muted">{WAITING}</p>
+        <Waiting chosen={chosen} />
       ) : query.error ? (
         <ErrorState error={query.error} what="This job could not be started" retry={() => query.refetch()} />
       ) : data === undefined ? (
@@ -29,7 +43,7 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
       ) : (
         <div className={cx("grid gap-4", isPlaceholderData && "opacity-60")} aria-busy={isFetching}>
           <StatRow>
-            <Stat label="Training" note={`${formatInteger(data.estimate.steps)} steps`}>
+            <Stat label="Training" note={count(data.estimate.steps, "step")}>
               {formatDuration(data.estimate.train_s)}
             </Stat>
             <Stat label="Indexing" note="so that answers can be traced">
@@ -44,10 +58,12 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
             </Stat>
           </StatRow>
           <p className="text-sm">
-            {count(data.records.used, "record")} train, {count(data.records.truncated, "record")} of them cut
-            off at the length limit; {count(data.records.refused, "record")} do not.{" "}
-            {formatInteger(data.estimate.tokens)} tokens are read over all passes;{" "}
-            {count(data.estimate.parameters, "parameter")} are trained.
+            {count(data.records.used, "record")} train
+            {data.records.truncated > 0 &&
+              `, ${formatInteger(data.records.truncated)} of them cut off at the length limit`}
+            {data.records.refused > 0 && `; ${count(data.records.refused, "record")} cannot`}.{" "}
+            {count(data.estimate.tokens, "token")} are read over all passes, and{" "}
+            {count(data.estimate.parameters, "number")} of the adapter are trained.
           </p>
           <Refusals refusals={data.records.refusals} refused={data.records.refused} />
           {data.records.used === 0 && (
@@ -62,7 +78,7 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
 }
 
 /** The first records as tokens; those that are learnt stand out. */
-export function MaskCard({ submission }: { submission: SubmitJob | null }) {
+export function MaskCard({ submission, chosen }: BeforeStart) {
   const [shown, show] = useState(false);
   const query = useQuery(maskQuery(shown ? submission : null));
   const { data } = query;
@@ -77,11 +93,13 @@ export function MaskCard({ submission }: { submission: SubmitJob | null }) {
       }
     >
       {!shown || submission === null ? (
-        <p className="text-sm text-muted">
-          {submission === null
-            ? WAITING
-            : "Worth a look: it shows a wrong mapping before hours are spent on it."}
-        </p>
+        submission === null ? (
+          <Waiting chosen={chosen} />
+        ) : (
+          <p className="text-sm text-muted">
+            Worth a look: it shows a wrong mapping before hours are spent on it.
+          </p>
+        )
       ) : query.error ? (
         <ErrorState error={query.error} what="The preview" retry={() => query.refetch()} />
       ) : data === undefined ? (

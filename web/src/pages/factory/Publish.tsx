@@ -2,7 +2,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { keys } from "../../api/keys";
-import { modelsQuery } from "../../api/queries";
+import { type Model, modelsQuery } from "../../api/queries";
 import { modelRegistryAbi } from "../../chain/abis";
 import { useChain } from "../../chain/client";
 import { formatPercent } from "../../lib/format";
@@ -10,7 +10,7 @@ import { Button, LinkButton } from "../../ui/Button";
 import { TextField } from "../../ui/fields";
 import { Card } from "../../ui/Page";
 import { ErrorState, Loading, Notice } from "../../ui/states";
-import { Facts, Hash, Wei } from "../../ui/values";
+import { AccountName, Facts, Hash, Wei } from "../../ui/values";
 import { Declined } from "../../wallet/approval";
 import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
@@ -37,6 +37,21 @@ export function Publish({ job }: { job: Job }) {
   const problem =
     bytes === 0 ? "A name is needed" : bytes > NAME_BYTES_MAX ? `At most ${NAME_BYTES_MAX} bytes` : null;
   const draft = useQuery(draftQuery(job.id, problem === null ? name.trim() : ""));
+  const weights = draft.data?.weights_hash.toLowerCase();
+  // Whoever published it, here or by the command line: the same weights are the same model.
+  const served = useQuery(modelsQuery).data?.find(
+    ({ openledger }) => weights !== undefined && openledger.weights_hash?.toLowerCase() === weights,
+  );
+  if (draft.data && served) {
+    return (
+      <Card title="Published" intro="It is on chain, and this node serves it.">
+        <div className="grid gap-4">
+          <Served model={served} />
+          <Terms draft={draft.data} job={job} builder={served.owned_by} />
+        </div>
+      </Card>
+    );
+  }
   return (
     <Card
       title="Publish it"
@@ -82,9 +97,31 @@ export function Publish({ job }: { job: Job }) {
   );
 }
 
-function Terms({ draft, job }: { draft: ModelDraft; job: Job }) {
+function Served({ model: { id } }: { model: Model }) {
+  return (
+    <Notice
+      title={`Published and served as ${id}`}
+      action={
+        <>
+          <LinkButton to={`/chat/${encodeURIComponent(id)}`} tone="primary" size="sm">
+            Ask it something
+          </LinkButton>
+          <LinkButton to={`/models/${encodeURIComponent(id)}`} size="sm">
+            Its page
+          </LinkButton>
+        </>
+      }
+    >
+      Every paid answer now pays the contributors of its data.
+    </Notice>
+  );
+}
+
+function Terms({ draft, job, builder }: { draft: ModelDraft; job: Job; builder?: string }) {
+  const { account } = useWallet();
   const { price, split } = draft;
-  const part = (bps: number) => formatPercent(bps / 10_000, bps % 100 === 0 ? 0 : 2);
+  // A number and its sign stay on one line.
+  const part = (bps: number) => formatPercent(bps / 10_000, bps % 100 === 0 ? 0 : 2).replace(" ", "\u00a0");
   const data = 10_000 - split.burn - split.operator - split.builder - split.parents - split.stakers;
   return (
     <Facts
@@ -98,8 +135,11 @@ function Terms({ draft, job }: { draft: ModelDraft; job: Job }) {
         ],
         [
           "Each fee goes",
-          `${part(data)} to the data's contributors, ${part(split.operator)} to the operator, ${part(split.builder)} to you, ${part(split.stakers)} to stakers, ${part(split.burn)} is burned${split.parents > 0 ? `, ${part(split.parents)} to parents` : ""}`,
+          `${part(data)} to the data's contributors, ${part(split.operator)} to the operator, ${part(split.builder)} to ${builder === undefined ? "you" : "its builder"}, ${part(split.stakers)} to stakers, ${part(split.burn)} is burned${split.parents > 0 ? `, ${part(split.parents)} to parents` : ""}`,
         ],
+        ...(builder === undefined
+          ? []
+          : [["Builder", <AccountName key="builder" value={builder} you={account?.address} />] as const]),
         ["Trained on", <DataLinks key="data" snapshots={job.recipe.snapshots} />],
         ["Manifest", <Hash key="manifest" value={draft.manifest_hash} what="manifest hash" />],
       ]}
@@ -115,13 +155,6 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
   const cache = useQueryClient();
   const builder = account?.address;
   const registered = useQuery(registeredQuery(info, builder, draft.manifest_hash));
-  const models = useQuery(modelsQuery);
-  const id = registered.data?.modelId.toLowerCase();
-  // The base model has no such id: what is not registered must not be taken for it.
-  const served =
-    id === undefined
-      ? undefined
-      : models.data?.find((model) => model.openledger.model_id?.toLowerCase() === id);
   const publish = useMutation({
     mutationFn: async () => {
       if (builder === undefined) return;
@@ -135,9 +168,8 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
           args: [publishArgs(draft)],
           fields: [
             ["Name", name],
-            ["Price in", <Wei key="in" value={BigInt(draft.price.input_wei) * MILLION} />],
-            ["Price out", <Wei key="out" value={BigInt(draft.price.output_wei) * MILLION} />],
-            ["Prices are for", "a million tokens"],
+            ["A million tokens in", <Wei key="in" value={BigInt(draft.price.input_wei) * MILLION} />],
+            ["A million tokens out", <Wei key="out" value={BigInt(draft.price.output_wei) * MILLION} />],
           ],
           confirm: "Publish",
         });
@@ -150,25 +182,6 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
     return <ErrorState error={registered.error} what="The registry" retry={() => registered.refetch()} />;
   }
   if (registered.data === undefined) return <Loading label="Asking the registry …" />;
-  if (served) {
-    return (
-      <Notice
-        title={`Published and served as ${served.id}`}
-        action={
-          <>
-            <LinkButton to={`/chat/${encodeURIComponent(served.id)}`} tone="primary" size="sm">
-              Ask it something
-            </LinkButton>
-            <LinkButton to={`/models/${encodeURIComponent(served.id)}`} size="sm">
-              Its page
-            </LinkButton>
-          </>
-        }
-      >
-        Every paid answer now pays the contributors of its data.
-      </Notice>
-    );
-  }
   const onChain = registered.data;
   return (
     <div className="grid gap-3">

@@ -3,12 +3,14 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { modelsQuery, statusQuery } from "../../api/queries";
 import { useChain } from "../../chain/client";
+import { formatDuration } from "../../lib/format";
 import { NAVIGATION } from "../../routes";
 import { LinkButton } from "../../ui/Button";
 import { Card, Columns, Page } from "../../ui/Page";
 import { Notice } from "../../ui/states";
 import { Hash, Stat, StatRow, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
+import { FirstSteps } from "./FirstSteps";
 
 interface Role {
   who: string;
@@ -48,14 +50,26 @@ const ROLES: readonly Role[] = [
     to: "/explorer",
     action: "Open the explorer",
   },
+  {
+    who: "You run it",
+    what: "See which models this node holds, how busy it is, and how far its answers are settled on chain.",
+    to: "/operator",
+    action: "Look at the operator",
+  },
 ];
 
 const STEPS: readonly [string, string][] = [
   ["Pool data", "People add records to a Datanet. Who came first is settled on chain, copies earn nothing."],
-  ["Train", "A builder trains a LoRA adapter on snapshots of Datanets and publishes it with a price."],
-  ["Ask", "Someone asks it a question and pays by voucher, without a transaction for each answer."],
+  [
+    "Train",
+    "A builder trains an adapter, a small addition to the base model, on a fixed state of the data, and publishes it with a price.",
+  ],
+  [
+    "Ask",
+    "Someone asks it a question and signs a voucher for the answer; a transaction for each is not needed.",
+  ],
   ["Attribute", "Every answer gets a receipt: which records shaped it, and how its fee is split."],
-  ["Earn", "After each epoch, contributors and builders claim their share with a proof."],
+  ["Earn", "Every so often, an epoch, the answers are settled on chain, and everyone claims their share."],
 ];
 
 export function Home() {
@@ -83,12 +97,13 @@ export function Home() {
             : "A wallet in your browser is all it takes. Looking around needs none."}
         </Notice>
       )}
+      {account !== null && <FirstSteps key={account.address} address={account.address} />}
       {roles.length > 0 && (
         <Columns>
           {roles.map((role) => (
-            <Card key={role.who} title={role.who} className="h-full">
+            <Card key={role.who} title={role.who} fill>
               <p className="mb-3 text-sm text-muted">{role.what}</p>
-              <LinkButton to={role.to} size="sm">
+              <LinkButton to={role.to} size="sm" className="mt-auto self-start">
                 {role.action}
               </LinkButton>
             </Card>
@@ -127,9 +142,15 @@ function Numbers({ challengeWindowS }: { challengeWindowS: number }) {
     <Card title="This node">
       <StatRow>
         <Stat label="Published models">{status.models}</Stat>
-        <Stat label="Last final epoch">{settlement.last_final || "none yet"}</Stat>
-        <Stat label="Answers being settled">{settlement.receipts_waiting}</Stat>
-        <Stat label="Challenge window">{challengeWindowS} s</Stat>
+        <Stat label="Answers being settled" note="paid, not on chain yet">
+          {settlement.receipts_waiting}
+        </Stat>
+        <Stat label="Last final epoch" note="up to it, earnings can be claimed">
+          {settlement.last_final || "none yet"}
+        </Stat>
+        <Stat label="Challenge window" note="in which an epoch can be disputed">
+          {formatDuration(challengeWindowS)}
+        </Stat>
       </StatRow>
       {settlement.error && (
         <div className="mt-3">
@@ -160,7 +181,7 @@ function Numbers({ challengeWindowS }: { challengeWindowS: number }) {
             </Link>
             <span>
               <Wei value={model.openledger?.price?.output_wei ?? "0"} />{" "}
-              <span className="text-muted">a token</span>
+              <span className="text-muted">a token written</span>
             </span>
           </li>
         ))}

@@ -7,7 +7,7 @@ import { useConfirm } from "../../../ui/Dialog";
 import { Card } from "../../../ui/Page";
 import { ErrorState, Notice } from "../../../ui/states";
 import { Badge } from "../../../ui/values";
-import type { DatanetDetail } from "../queries";
+import { type DatanetDetail, sameAccount } from "../queries";
 import { PreviewPart } from "./PreviewPart";
 import { Result } from "./Result";
 import { Steps } from "./Steps";
@@ -42,7 +42,11 @@ export function ContributionCard({
       actions={<Forget contribution={contribution} />}
     >
       {result ? (
-        <Result contribution={contribution} result={result} />
+        <Result
+          contribution={contribution}
+          result={result}
+          owned={sameAccount(datanet.owner, contribution.contributor)}
+        />
       ) : batch ? (
         <Steps contribution={contribution} datanet={datanet} />
       ) : uploaded ? (

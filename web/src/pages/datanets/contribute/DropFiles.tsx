@@ -49,9 +49,35 @@ export function DropFiles({ datanet, contributor }: { datanet: number; contribut
           . At most {formatBytes(FILE_BYTES_MAX)} each.
         </p>
       </DropZone>
+      <Examples />
       <p role="status" className="text-sm text-warn empty:hidden">
         {note}
       </p>
     </div>
+  );
+}
+
+const EXAMPLES: readonly [string, string][] = [
+  ["birds.jsonl", '{"prompt": "What do kingfishers eat?", "response": "Mostly minnows and sticklebacks."}'],
+  ["birds.csv", 'prompt,response\n"What do kingfishers eat?","Mostly minnows and sticklebacks."'],
+  ["birds.txt", "Kingfishers eat mostly minnows.\n\nA paragraph is a record; an empty line ends it."],
+];
+
+/** What a file can look like, for those who make their first one. */
+function Examples() {
+  return (
+    <details className="text-sm">
+      <summary className="w-fit text-muted hover:text-ink">What a file looks like</summary>
+      <dl className="mt-2 grid gap-2">
+        {EXAMPLES.map(([name, text]) => (
+          <div key={name}>
+            <dt className="text-xs text-muted">{name}</dt>
+            <dd className="rounded-md bg-sunken px-3 py-1.5 font-mono text-xs break-words whitespace-pre-wrap">
+              {text}
+            </dd>
+          </div>
+        ))}
+      </dl>
+    </details>
   );
 }

@@ -108,12 +108,14 @@ function Unusable({ error, retry }: { error: Error; retry: () => void }) {
   );
 }
 
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function PreviewReport({ preview, format }: { preview: Preview; format: FileFormat | null }) {
   const { report, duplicates, sample } = preview;
   return (
     <>
       <StatRow>
-        <Stat label={`${FORMATS[format ?? "csv"].rows}s read`}>{formatInteger(report.rows)}</Stat>
+        <Stat label={capital(`${FORMATS[format ?? "csv"].rows}s read`)}>{formatInteger(report.rows)}</Stat>
         <Stat label="Become records">{formatInteger(report.accepted)}</Stat>
         <Stat label="Cannot be used">{formatInteger(report.rejected)}</Stat>
         <Stat label="Likely copies" note="would not be accepted">

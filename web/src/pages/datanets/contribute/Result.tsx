@@ -10,7 +10,16 @@ import { Rejections } from "./PreviewPart";
 import type { Contribution } from "./stored";
 
 /** What became of a contribution, and what comes next. */
-export function Result({ contribution, result }: { contribution: Contribution; result: AcceptReport }) {
+export function Result({
+  contribution,
+  result,
+  owned,
+}: {
+  contribution: Contribution;
+  result: AcceptReport;
+  /** Whether the contributor owns the Datanet. */
+  owned: boolean;
+}) {
   const { datanet, contributor, file } = contribution;
   const { accepted, duplicates } = result;
   const left = file?.rejected ?? 0;
@@ -21,7 +30,7 @@ export function Result({ contribution, result }: { contribution: Contribution; r
         title={accepted > 0 ? `${count(accepted, "record")} accepted` : "No record was accepted"}
       >
         {accepted > 0
-          ? "They stand under your account. They earn once the Datanet's owner takes a snapshot, someone trains a model on it, and its answers are paid."
+          ? `They stand under your account. They earn once ${owned ? "you take" : "the Datanet's owner takes"} a snapshot, someone trains a model on it, and its answers are paid.`
           : "Earlier records say the same as all of yours. Records that say something new are accepted."}
       </Notice>
       <StatRow>
@@ -34,10 +43,17 @@ export function Result({ contribution, result }: { contribution: Contribution; r
       <div>
         <h3 className="text-sm font-medium">What next</h3>
         <div className="mt-2 flex flex-wrap gap-2">
-          <LinkButton to={`/datanets/${datanet}?contributor=${contributor}`} tone="primary">
+          {owned && accepted > 0 && (
+            <LinkButton to={`/datanets/${datanet}/snapshots`} tone="primary">
+              Take a snapshot
+            </LinkButton>
+          )}
+          <LinkButton
+            to={`/datanets/${datanet}?contributor=${contributor}`}
+            tone={owned && accepted > 0 ? "secondary" : "primary"}
+          >
             See your records
           </LinkButton>
-          <LinkButton to={`/datanets/${datanet}/snapshots`}>Snapshots</LinkButton>
           <LinkButton to={links.earnings}>Your earnings</LinkButton>
         </div>
         <p className="mt-2 text-sm text-muted">Or drop another file above.</p>
