@@ -41,6 +41,26 @@ test.beforeAll(async () => {
 const excess = (page: Page) =>
   page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
+/** Pixels of page below its footer: something invisible stands there. */
+const below = (page: Page) =>
+  page.evaluate(() => {
+    const footer = document.querySelector("footer")?.getBoundingClientRect().bottom ?? 0;
+    return Math.round(document.documentElement.scrollHeight - window.scrollY - footer);
+  });
+
+/** Links and buttons of the header that reach into the one beside them. */
+const covered = (page: Page) =>
+  page.evaluate(() => {
+    const parts = [...document.querySelectorAll("header a, header button")].filter((part) =>
+      part.checkVisibility(),
+    );
+    const boxes = parts.map((part) => part.getBoundingClientRect());
+    return parts
+      .slice(1)
+      .filter((_, at) => (boxes[at]?.right ?? 0) > (boxes[at + 1]?.left ?? 0))
+      .map((part) => part.textContent);
+  });
+
 async function look(page: Page, name: string): Promise<void> {
   await page.goto(pages[name.replace(/^own-/, "")] ?? "");
   for (const { look, colorScheme, viewport } of LOOKS) {
@@ -53,6 +73,11 @@ async function look(page: Page, name: string): Promise<void> {
   for (const width of WIDTHS) {
     await page.setViewportSize({ ...USUAL, width });
     expect.soft(await excess(page), `pixels that ${name} is wider than ${width}`).toBeLessThanOrEqual(0);
+    // The frame fills the window a moment after the window changes.
+    await expect
+      .poll(() => below(page), `pixels below the footer of ${name} at ${width}`)
+      .toBeLessThanOrEqual(1);
+    expect.soft(await covered(page), `parts of the header that touch, on ${name} at ${width}`).toEqual([]);
   }
   expect.soft(await wordless(page), `drawings of ${name} without their numbers as text`).toEqual([]);
 }
@@ -62,7 +87,7 @@ const wordless = (page: Page) =>
   page.evaluate(() =>
     [
       ...document.querySelectorAll(
-        "main canvas, main svg:not([aria-hidden]), main [aria-orientation=horizontal]",
+        "main canvas, main svg:not([aria-hidden]), main [role=radiogroup][aria-orientation=horizontal]",
       ),
     ]
       .filter((drawing) => {

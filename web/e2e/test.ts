@@ -1,10 +1,10 @@
 /** The browser page of each test, watched: what it logs, what it breaks, what its policy refuses. */
 import AxeBuilder from "@axe-core/playwright";
-import { test as base, expect, type Page } from "@playwright/test";
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
 import { type Setting, setting } from "./setup";
 import { WALLET_NAME } from "./wallet";
 
-export { expect, type Page };
+export { expect, type Locator, type Page };
 
 export interface Watched {
   /** Errors on the console and exceptions that nobody caught. */
