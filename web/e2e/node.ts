@@ -55,11 +55,15 @@ function model(scratch: string): string {
   const named = process.env.OPENLEDGER_TINY_MODEL;
   if (named) return named;
   const path = join(scratch, "tiny.gguf");
-  execFileSync("cargo", ["run", "-q", "--locked", "-p", "openledger-testkit", "--example", "tiny_model", "--", path], {
-    cwd: REPOSITORY,
-    stdio: ["ignore", "ignore", "inherit"],
-    timeout: BUILD_MS,
-  });
+  execFileSync(
+    "cargo",
+    ["run", "-q", "--locked", "-p", "openledger-testkit", "--example", "tiny_model", "--", path],
+    {
+      cwd: REPOSITORY,
+      stdio: ["ignore", "ignore", "inherit"],
+      timeout: BUILD_MS,
+    },
+  );
   return path;
 }
 
