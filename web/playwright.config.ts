@@ -32,7 +32,6 @@ export default defineConfig({
     viewport: { width: 1280, height: 900 },
     actionTimeout: 15_000,
     navigationTimeout: 20_000,
-    trace: "retain-on-failure",
     screenshot: "only-on-failure",
     launchOptions: { args, ...(existsSync(chromium) ? { executablePath: chromium } : {}) },
   },

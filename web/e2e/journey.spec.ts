@@ -101,7 +101,7 @@ test("a newcomer contributes, trains, publishes, asks, checks and is paid", asyn
   });
 
   await test.step("publish a snapshot", async () => {
-    await main.getByRole("link", { name: "Snapshots", exact: true }).click();
+    await main.getByRole("link", { name: "Take a snapshot", exact: true }).click();
     await main.getByRole("button", { name: /^Take and publish/ }).click();
     await approve(page, "Publish snapshot 1");
     await expect(main.getByText("published", { exact: true })).toBeVisible({ timeout: SLOW_MS });

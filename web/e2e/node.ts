@@ -31,7 +31,7 @@ function binary(): string {
   if (named) return named;
   const built = execFileSync(
     "cargo",
-    ["build", "-p", "openledger-cli", "--message-format", "json-render-diagnostics"],
+    ["build", "--locked", "-p", "openledger-cli", "--message-format", "json-render-diagnostics"],
     {
       cwd: REPOSITORY,
       encoding: "utf8",
@@ -55,11 +55,15 @@ function model(scratch: string): string {
   const named = process.env.OPENLEDGER_TINY_MODEL;
   if (named) return named;
   const path = join(scratch, "tiny.gguf");
-  execFileSync("cargo", ["run", "-q", "-p", "openledger-testkit", "--example", "tiny_model", "--", path], {
-    cwd: REPOSITORY,
-    stdio: ["ignore", "ignore", "inherit"],
-    timeout: BUILD_MS,
-  });
+  execFileSync(
+    "cargo",
+    ["run", "-q", "--locked", "-p", "openledger-testkit", "--example", "tiny_model", "--", path],
+    {
+      cwd: REPOSITORY,
+      stdio: ["ignore", "ignore", "inherit"],
+      timeout: BUILD_MS,
+    },
+  );
   return path;
 }
 

@@ -1,10 +1,10 @@
 /** The browser page of each test, watched: what it logs, what it breaks, what its policy refuses. */
 import AxeBuilder from "@axe-core/playwright";
-import { test as base, expect, type Page } from "@playwright/test";
+import { test as base, expect, type Locator, type Page } from "@playwright/test";
 import { type Setting, setting } from "./setup";
 import { WALLET_NAME } from "./wallet";
 
-export { expect, type Page };
+export { expect, type Locator, type Page };
 
 export interface Watched {
   /** Errors on the console and exceptions that nobody caught. */
@@ -44,14 +44,37 @@ export async function settled(page: Page): Promise<void> {
   await expect(loading).toHaveCount(0);
 }
 
-/** Agrees to the card of that title, and signs. */
+/** The card of that title, which says what is about to be signed, what it costs, and whether it is on chain. */
+async function card(page: Page, title: string | RegExp, timeout: number) {
+  const shown = page.getByRole("dialog", { name: title });
+  await expect(shown).toBeVisible({ timeout });
+  await expect(shown).toContainText("Costs");
+  await expect(shown).toContainText(/on chain|off chain/);
+  return shown;
+}
+
+/** Agrees to the card of that title, and signs with the wallet. */
 export async function approve(page: Page, title: string | RegExp, timeout = 20_000): Promise<void> {
-  const card = page.getByRole("dialog", { name: title });
-  await expect(card).toBeVisible({ timeout });
-  await expect(card).toContainText("Costs");
-  await expect(card).toContainText(/on chain|off chain/);
-  await card.getByRole("button", { name: new RegExp(`with ${WALLET_NAME}$`) }).click();
-  await expect(card).toBeHidden();
+  const shown = await card(page, title, timeout);
+  await shown.getByRole("button", { name: new RegExp(`with ${WALLET_NAME}$`) }).click();
+  await expect(shown).toBeHidden();
+}
+
+/** Agrees to the card of that title, and signs with a development account. */
+export async function agree(page: Page, title: string | RegExp, timeout = 20_000): Promise<void> {
+  const shown = await card(page, title, timeout);
+  // The button has the focus, so that the keyboard suffices.
+  await expect(shown.getByRole("button").last()).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(shown).toBeHidden();
+}
+
+/** Has the page act as the development account of that number from its first load on. */
+export async function actAs(page: Page, account: number): Promise<void> {
+  await page.addInitScript(
+    (choice) => localStorage.setItem("openledger.wallet", choice),
+    `mnemonic:${account}`,
+  );
 }
 
 /** Violations that keep people out: of serious or critical impact. */

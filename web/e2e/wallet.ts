@@ -1,6 +1,6 @@
 /** A wallet as browsers have them (EIP-1193, EIP-6963). Its key stays in the test's process; the page only sends requests. */
 import type { Page } from "@playwright/test";
-import { createPublicClient, createWalletClient, type Hex, http, isHex } from "viem";
+import { createPublicClient, createWalletClient, type Hex, http, isHex, numberToHex } from "viem";
 import { generatePrivateKey, privateKeyToAccount } from "viem/accounts";
 
 export const WALLET_NAME = "Test Wallet";
@@ -22,20 +22,42 @@ export interface TestWallet {
   address: Hex;
   /** Methods that the page asked for, in order. */
   asked: string[];
+  /** Chains that were added to it, as it was asked to (EIP-3085). */
+  added: { chainId: string; chainName: string; rpcUrls: string[] }[];
   /** What the chain says that the account has. */
   balance: () => Promise<bigint>;
+}
+
+/** A wallet that does not know a chain says so with this code (EIP-3085). */
+const UNKNOWN_CHAIN = 4902;
+
+class WalletError extends Error {
+  constructor(
+    readonly code: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface WalletOptions {
+  key?: Hex;
+  /** The chain that it is on, where that is another than the node's, which it does not know then. */
+  elsewhere?: number;
 }
 
 /** Announces a wallet with a key of its own to the page. */
 export async function installWallet(
   page: Page,
   rpc: string,
-  key: Hex = generatePrivateKey(),
+  { key = generatePrivateKey(), elsewhere }: WalletOptions = {},
 ): Promise<TestWallet> {
   const account = privateKeyToAccount(key);
   const chain = createPublicClient({ transport: http(rpc), pollingInterval: 200 });
   const wallet = createWalletClient({ account, transport: http(rpc) });
   const asked: string[] = [];
+  const added: TestWallet["added"] = [];
+  let on = elsewhere === undefined ? null : numberToHex(elsewhere);
 
   const send = async ({ to, data, value, gas }: Transaction): Promise<Hex> =>
     wallet.sendTransaction({
@@ -62,8 +84,18 @@ export async function installWallet(
       }
       case "eth_sendTransaction":
         return send((params as [Transaction])[0]);
-      case "wallet_switchEthereumChain":
+      case "eth_chainId":
+        return on ?? chain.request({ method: "eth_chainId" });
+      case "wallet_switchEthereumChain": {
+        const [{ chainId }] = params as [{ chainId: Hex }];
+        if (on !== null && !added.some((one) => one.chainId === chainId)) {
+          throw new WalletError(UNKNOWN_CHAIN, "this wallet does not know the chain");
+        }
+        if (on !== null) on = chainId;
+        return null;
+      }
       case "wallet_addEthereumChain":
+        added.push((params as [TestWallet["added"][number]])[0]);
         return null;
       default:
         return chain.request({ method, params } as never);
@@ -74,11 +106,17 @@ export async function installWallet(
     try {
       return JSON.stringify({ result: (await answer(JSON.parse(text) as Asked)) ?? null });
     } catch (error) {
-      return JSON.stringify({ error: error instanceof Error ? error.message : String(error) });
+      const message = error instanceof Error ? error.message : String(error);
+      return JSON.stringify({ error: { code: error instanceof WalletError ? error.code : -32603, message } });
     }
   });
   await page.addInitScript(announce, { binding: BINDING, name: WALLET_NAME });
-  return { address: account.address, asked, balance: () => chain.getBalance({ address: account.address }) };
+  return {
+    address: account.address,
+    asked,
+    added,
+    balance: () => chain.getBalance({ address: account.address }),
+  };
 }
 
 /** Runs in the page. */
@@ -87,8 +125,11 @@ function announce({ binding, name }: { binding: string; name: string }) {
   const provider = {
     request: async (asked: { method: string; params?: unknown }) => {
       const text = await bound[binding]?.(JSON.stringify(asked));
-      const { result, error } = JSON.parse(text ?? "{}") as { result?: unknown; error?: string };
-      if (error !== undefined) throw Object.assign(new Error(error), { code: -32603 });
+      const { result, error } = JSON.parse(text ?? "{}") as {
+        result?: unknown;
+        error?: { code: number; message: string };
+      };
+      if (error !== undefined) throw Object.assign(new Error(error.message), { code: error.code });
       return result;
     },
     on: () => provider,

@@ -13,5 +13,8 @@ if [[ ! -x "${CHROMIUM:-/usr/bin/chromium}" ]]; then
 fi
 
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD=1
-npm ci --no-audit --no-fund
+# The other checks of the web app may have installed the packages already.
+if [[ ! package-lock.json -ot node_modules/.package-lock.json ]]; then
+  npm ci --no-audit --no-fund
+fi
 npm run --silent e2e

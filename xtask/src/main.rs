@@ -12,7 +12,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask <task>
 
-  test [rust|contracts]     every test, or one lane of them
+  test [LANE]...            every test, or lanes of them: rust, contracts, web, browser
   tidy                      layering, file sizes, where unsafe may stand, crate READMEs
   gen [--check]             remake generated artefacts; with --check fail when that changes a file
   bench <serve|train|attribution|chain>   one JSON object; runs the named peer too where it is installed

@@ -1,5 +1,6 @@
 //! Running other programs from the repository's root.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -14,10 +15,16 @@ pub fn root() -> PathBuf {
 
 /// Runs `program` with its output shown; fails when it fails.
 pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    run_with(program, arguments, &[])
+}
+
+/// Runs `program` as [`run`] does, with these variables in its environment besides the usual ones.
+pub fn run_with(program: &str, arguments: &[&str], variables: &[(&str, &OsStr)]) -> Result<()> {
     let started = Instant::now();
     eprintln!("> {program} {}", arguments.join(" "));
     let status = Command::new(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .current_dir(root())
         .status()
         .with_context(|| format!("could not start {program}"))?;

@@ -1,15 +1,16 @@
 //! `cargo xtask test`: every test there is.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// Runs the named lanes, or all but the one that needs a browser.
+/// Runs the named lanes, or all of them.
 pub fn run(lanes: &[&str]) -> Result<()> {
     if lanes.is_empty() {
         contracts()?;
         rust()?;
-        return web();
+        web()?;
+        return browser_with_built();
     }
     for lane in lanes {
         match *lane {
@@ -38,7 +39,23 @@ fn web() -> Result<()> {
     process::run("bash", &["web/script/test.sh"])
 }
 
-/// The web app in a browser against a running node.
+/// The web app in a browser against a running node, which the script builds where no program is named.
 fn browser() -> Result<()> {
     process::run("bash", &["web/script/browser.sh"])
+}
+
+/// The same with what the Rust tests have just built, which lies beside this program: built alone, the node would have other
+/// features of its dependencies and so be compiled anew. Programs that the environment names are taken all the same.
+fn browser_with_built() -> Result<()> {
+    let folder = std::env::current_exe().context("where xtask lies")?;
+    let built = folder.with_file_name("openledger");
+    let tiny_model = folder.with_file_name("examples").join("tiny_model");
+    let named = std::env::var_os("OPENLEDGER_BIN").is_some();
+    if named || !built.exists() || !tiny_model.exists() {
+        return browser();
+    }
+    let model = folder.with_file_name("tiny.gguf");
+    process::run(&tiny_model.to_string_lossy(), &[model.to_string_lossy().as_ref()])?;
+    let variables = [("OPENLEDGER_BIN", built.as_os_str()), ("OPENLEDGER_TINY_MODEL", model.as_os_str())];
+    process::run_with("bash", &["web/script/browser.sh"], &variables)
 }

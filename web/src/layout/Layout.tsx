@@ -126,7 +126,7 @@ function Header({ account }: { account: ReactNode }) {
   useEffect(() => setOpen(false), [pathname]);
   return (
     <header className="sticky top-0 z-30 border-b border-line bg-surface">
-      <div className="mx-auto flex h-13 max-w-[84rem] items-center gap-x-5 px-4 sm:px-6">
+      <div className="mx-auto flex h-13 max-w-[84rem] items-center gap-x-2 px-3 sm:gap-x-5 sm:px-6">
         <Link to="/" className="flex items-center gap-2 font-semibold tracking-tight">
           <img src="/favicon.svg" alt="" width={22} height={22} />
           OpenLedger
@@ -156,7 +156,7 @@ function Header({ account }: { account: ReactNode }) {
             </NavLink>
           ))}
         </nav>
-        <div className="ml-auto flex items-center gap-2">
+        <div className="ml-auto flex items-center gap-1 sm:gap-2">
           {account}
           <ThemeToggle />
           <Button

@@ -167,7 +167,7 @@ function Numbers({ title, x, y, series }: ChartProps) {
         role="region"
         aria-label={`Numbers of ${title}`}
         tabIndex={0}
-        className="mt-1 max-h-64 overflow-auto"
+        className="relative mt-1 max-h-64 overflow-auto"
       >
         <table className="w-full text-right">
           <caption className="sr-only">{title}</caption>

@@ -96,13 +96,13 @@ export function DataTable<Row>(props: DataTableProps<Row>) {
   }, [atEnd, model.length, onEnd]);
 
   return (
-    // A region that scrolls must be reachable by keyboard.
+    // A region that scrolls must be reachable by keyboard, and hold what is placed absolutely in it.
     <div
       ref={scroller}
       role="region"
       aria-label={label}
       tabIndex={0}
-      className="overflow-auto"
+      className="relative overflow-auto"
       style={{ maxHeight }}
     >
       <table

@@ -187,7 +187,7 @@ export function Stat({ label, children, note }: { label: string; children: React
 
 export function StatRow({ children }: { children: ReactNode }) {
   return (
-    <dl className="grid gap-x-8 gap-y-4 [grid-template-columns:repeat(auto-fill,minmax(8.5rem,1fr))]">
+    <dl className="grid gap-x-6 gap-y-4 [grid-template-columns:repeat(auto-fill,minmax(7.75rem,1fr))]">
       {children}
     </dl>
   );

@@ -130,7 +130,11 @@ function Deposit({ channel, deposit }: { channel: Channel; deposit: (amount: big
   const price = usePrice(models[0] ?? null);
   const { data: balance } = useBalance();
   const [typed, setTyped] = useState<string | null>(null);
-  const put = useMutation({ mutationFn: deposit, onSuccess: () => setTyped(null) });
+  const put = useMutation({
+    mutationFn: deposit,
+    // What was typed meanwhile is another amount, and stays.
+    onSuccess: (_, sent) => setTyped((now) => (now !== null && parseOpen(now) === sent ? null : now)),
+  });
   const text = typed ?? suggestion(price.data ? BigInt(price.data.amount) : null, balance);
   const amount = parseOpen(text);
   const tooMuch = amount !== null && balance !== undefined && amount > balance;

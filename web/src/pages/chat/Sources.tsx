@@ -51,7 +51,7 @@ export function SourceStrip({
         <span className="underline decoration-accent decoration-2 underline-offset-3">Quoted</span>:{" "}
         {spans.length === 0
           ? "no passage stands word for word in the training data."
-          : `${count(spans.length, "passage")} (${formatPercent(quoted)} of the text) stand word for word in the training data.`}
+          : `${count(spans.length, "passage")} (${formatPercent(quoted)} of the text) ${spans.length === 1 ? "stands" : "stand"} word for word in the training data.`}
       </p>
       <div className="flex flex-wrap items-center gap-x-2 gap-y-1.5">
         <span>

@@ -41,6 +41,8 @@ interface Running {
   /** Set once the node answers; null before that, and for free answers. */
   paid: Paid | null;
   stopped: boolean;
+  /** Shows that reading stopped, at once and not only with the next words; there once the answer comes. */
+  halt: (() => void) | null;
   /** How far the payment is: nothing signed, signed, sent. */
   payment: "none" | "signed" | "sent";
 }
@@ -75,7 +77,13 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     const facts: AnswerFacts = { model: model.id, state: "writing" };
     const atMs = Date.now();
     put(add(conversation, { id, parent: question, role: "assistant", text: "", atMs, answer: facts }), true);
-    const run: Running = { abort: new AbortController(), paid: null, stopped: false, payment: "none" };
+    const run: Running = {
+      abort: new AbortController(),
+      paid: null,
+      stopped: false,
+      halt: null,
+      payment: "none",
+    };
     running.current.set(id, run);
     const say = (step: string) => {
       if (step === "signing") run.payment = "signed";
@@ -107,6 +115,7 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     run.stopped = true;
     // A paid answer is written and charged to its end; reading on tells what it cost.
     if (run.paid === null) run.abort.abort();
+    else run.halt?.();
   }, []);
 
   return { steps, ask, stop };
@@ -129,13 +138,17 @@ async function answer(
     write("", ceiling, true);
     say("Waiting for the first word …");
     if (response.body === null) throw new ApiError(502, "empty", "the node's answer is empty");
+    run.halt = () => {
+      if (stoppedAt !== undefined) return;
+      stoppedAt = streamed.text.length;
+      say("Stopped here. The node finishes the answer; waiting for what it cost …");
+      write(streamed.text, { stoppedAt }, false);
+    };
     let drawn = 0;
     for await (const line of readStream(response.body)) {
       streamed = takeLine(streamed, line);
-      if (run.stopped && stoppedAt === undefined) {
-        stoppedAt = streamed.text.length;
-        say("Stopped here. The node finishes the answer; waiting for what it cost …");
-      } else if (!run.stopped && streamed.text !== "") say("Writing …");
+      if (run.stopped) run.halt();
+      else if (streamed.text !== "") say("Writing …");
       if (performance.now() - drawn > DRAW_MS) {
         drawn = performance.now();
         write(streamed.text, stoppedAt === undefined ? {} : { stoppedAt }, false);

@@ -178,6 +178,7 @@ function recordColumns(you: string | null): Column<DatanetRecord>[] {
     {
       id: "record",
       header: "Record",
+      meta: { className: "w-full" },
       cell: ({ row: { original } }) => (
         <Link
           to={`/datanets/${original.datanet}/records/${original.hash}`}

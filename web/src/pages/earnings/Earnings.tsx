@@ -233,7 +233,7 @@ const PART_COLUMNS: Column<EarningsPart>[] = [
   {
     id: "answers",
     header: "Answers",
-    meta: { numeric: true },
+    meta: { numeric: true, className: "max-sm:hidden" },
     accessorFn: ({ answers }) => answers,
     cell: ({ row: { original } }) => formatInteger(original.answers),
   },

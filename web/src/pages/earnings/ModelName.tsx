@@ -6,7 +6,7 @@ import { isModelId } from "./sums";
 export function ModelName({ model }: { model: string }) {
   if (isModelId(model)) return <Hash value={model} what="model id" copy={false} />;
   return (
-    <Link to={`/models/${encodeURIComponent(model)}`} className="link break-all">
+    <Link to={`/models/${encodeURIComponent(model)}`} className="link inline-block min-w-24 wrap-anywhere">
       {model}
     </Link>
   );

@@ -26,7 +26,7 @@ const COLUMNS: Column<StatementLine>[] = [
   {
     id: "epoch",
     header: "Epoch",
-    meta: { numeric: true },
+    meta: { numeric: true, className: "max-sm:hidden" },
     accessorFn: (line) => line.epoch,
     cell: ({ row: { original } }) => (
       <Link to={`/explorer/epoch/${original.epoch}`} className="link num">

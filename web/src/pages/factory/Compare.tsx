@@ -163,7 +163,7 @@ function ComparisonTable({
   rows: readonly { key: string; cells: readonly string[]; strong: boolean }[];
 }) {
   return (
-    <div role="region" aria-label={label} tabIndex={0} className="overflow-x-auto">
+    <div role="region" aria-label={label} tabIndex={0} className="relative overflow-x-auto">
       <table className="w-full text-sm">
         <thead>
           <tr>

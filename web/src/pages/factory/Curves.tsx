@@ -151,7 +151,7 @@ export function Samples({ history }: { history: JobHistory }) {
         role="region"
         aria-label="Answers side by side"
         tabIndex={0}
-        className="max-h-[36rem] overflow-auto"
+        className="relative max-h-[36rem] overflow-auto"
       >
         <table className="w-full min-w-[36rem] text-sm">
           <thead>

@@ -63,7 +63,7 @@ export function DataChoice({
   };
   return (
     <div className="grid gap-2">
-      <ul aria-label="Datanets" className="grid max-h-[28rem] gap-2 overflow-y-auto p-0.5">
+      <ul aria-label="Datanets" className="relative grid max-h-[28rem] gap-2 overflow-y-auto p-0.5">
         {all.map((datanet) => {
           const chosen = choices.find((one) => one.datanet === datanet.id);
           return (
