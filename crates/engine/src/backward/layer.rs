@@ -6,7 +6,7 @@ use super::{GradSink, zeroed};
 use crate::forward::{Kept, Pass};
 use crate::kv::KvPool;
 use crate::lora::{LoraAdapter, PackedSite};
-use crate::model::{Activation, RopeRows, SiteId, SiteKind};
+use crate::model::{Activation, Acts, RopeRows, SiteId, SiteKind};
 
 /// Rows of one task of an adapter's products.
 const ROWS_PER_TASK: usize = 24;
@@ -38,6 +38,8 @@ pub(crate) struct Grads {
     pub(super) q: Mat,
     pub(super) k: Mat,
     pub(super) v: Mat,
+    /// Gradients by outputs, as integers.
+    acts: Acts,
     /// An input computed again.
     x: Mat,
     xa: Mat,
@@ -64,12 +66,12 @@ impl Backward<'_> {
             None => &g.h,
             Some([_, norm]) => self.through_norm(&kept.down_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::Down), &g.x, out, Some(&mut g.gate), &mut products);
         self.activation_backward(kept, g);
         self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
         zeroed(&mut g.normed, rows, self.pass.weights.config.hidden);
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::Gate), &g.x, &g.gate, Some(&mut g.normed), &mut products);
         self.site(SiteId::new(index, SiteKind::Up), &g.x, &g.up, Some(&mut g.normed), &mut products);
         self.add_through_norm(&kept.h_mid, &layer.ffn_norm, &g.normed, &mut g.h);
@@ -82,7 +84,7 @@ impl Backward<'_> {
             None => &g.h,
             Some([norm, _]) => self.through_norm(&kept.o_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::O), &kept.attn, out, Some(&mut g.attn), &mut products);
     }
 
@@ -96,7 +98,7 @@ impl Backward<'_> {
         }
         self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
         zeroed(&mut g.normed, self.pass.plan.rows(), self.pass.weights.config.hidden);
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         for (kind, d) in [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)] {
             // Nothing below the first layer has a gradient: embeddings are frozen.
             let dx = (index > 0).then_some(&mut g.normed);
@@ -112,7 +114,8 @@ impl Backward<'_> {
         let weights = self.pass.weights;
         let info = &weights.sites[id.index()];
         if let Some(dx) = &mut dx {
-            weights.layers[info.layer].linear(info.kind).backward(self.pass.cpu, d.view(), &mut dx.view_mut());
+            let linear = weights.layers[info.layer].linear(info.kind);
+            products.acts.backward(self.pass.cpu, d.view(), linear, dx);
         }
         let Some(site) = self.adapter.packed(id) else { return };
         self.adapter_products(site, x.view(), d.view(), dx, products);
@@ -206,6 +209,7 @@ impl Backward<'_> {
 
 /// Where an adapter's products go.
 struct Products<'a> {
+    acts: &'a mut Acts,
     xa: &'a mut Mat,
     db: &'a mut Mat,
     sink: &'a mut dyn GradSink,

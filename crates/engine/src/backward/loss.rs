@@ -5,6 +5,7 @@ use openledger_kernels::{Mat, MatRef};
 use super::layer::{Backward, Grads};
 use super::{SequenceLoss, TrainSequence, zeroed};
 use crate::forward::Work;
+use crate::model::Acts;
 
 /// Positions whose logits are held at once: 32 MB for a vocabulary of 128k.
 const POSITIONS: usize = 64;
@@ -36,7 +37,7 @@ impl Backward<'_> {
                 losses[position.seq].loss_sum += value;
                 losses[position.seq].tokens += 1;
             }
-            self.through_output(h, positions, logits.view(), grads);
+            self.through_output(h, positions, logits.view(), &mut work.acts, grads);
         }
     }
 
@@ -70,10 +71,17 @@ impl Backward<'_> {
         values
     }
 
-    fn through_output(&self, h: &Mat, positions: &[Position], logits: MatRef<'_>, grads: &mut Grads) {
+    fn through_output(
+        &self,
+        h: &Mat,
+        positions: &[Position],
+        logits: MatRef<'_>,
+        acts: &mut Acts,
+        grads: &mut Grads,
+    ) {
         let (weights, cpu) = (self.pass.weights, self.pass.cpu);
         let mut d = Mat::zeros(positions.len(), weights.config.hidden);
-        weights.output().backward(cpu, logits, &mut d.view_mut());
+        acts.backward(cpu, logits, weights.output(), &mut d);
         for (i, position) in positions.iter().enumerate() {
             let hidden = weights.config.hidden;
             let out = &mut grads.h.data_mut()[position.row * hidden..(position.row + 1) * hidden];

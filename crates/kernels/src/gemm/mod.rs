@@ -86,19 +86,6 @@ struct Size {
     k: usize,
 }
 
-/// Which part of a backward product a panel of weights stands for.
-#[derive(Clone, Copy)]
-pub(crate) struct Block {
-    /// First output, that is column of dy.
-    pub(crate) first: usize,
-    /// Outputs.
-    pub(crate) len: usize,
-    /// First column of dx.
-    pub(crate) first_col: usize,
-    /// Columns of dx, at most 16.
-    pub(crate) cols: usize,
-}
-
 impl Cpu {
     /// `c += a b`.
     ///
@@ -141,22 +128,6 @@ impl Path {
         let out = Out { ptr: c.data.as_mut_ptr(), stride: c.cols };
         // SAFETY: the callers checked that A is m x k, B k x n and C m x n, and the views span exactly their slices.
         unsafe { self.blocked(left, right, out, size) };
-    }
-
-    /// Part of a backward product: `dx[.., cols] += dy[.., outputs] panel`.
-    ///
-    /// # Safety
-    /// Nobody else may use these columns of `out` meanwhile.
-    pub(crate) unsafe fn gemm_panel(self, dy: MatRef<'_>, panel: &[[f32; PANEL]], block: Block, out: &SharedMut<'_>) {
-        let Block { first, len, first_col, cols } = block;
-        assert!(first + len <= dy.cols() && len <= panel.len(), "outputs of a panel");
-        assert!(cols <= PANEL && first_col + cols <= out.cols && dy.rows() == out.rows, "columns of a panel");
-        let left = Left { ptr: dy.data()[first..].as_ptr(), row: dy.cols(), col: 1 };
-        let right = Right { ptr: panel.as_ptr().cast(), stride: PANEL };
-        // SAFETY: the offset is within the matrix, as just checked.
-        let to = Out { ptr: unsafe { out.ptr.add(first_col) }, stride: out.cols };
-        // SAFETY: shapes as just checked; exclusive, as the caller vouches.
-        unsafe { self.narrow(left, right, to, Size { m: dy.rows(), n: cols, k: len }) };
     }
 
     /// The product in panels of 16 columns and 256 inner elements.
