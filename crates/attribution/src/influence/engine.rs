@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use openledger_engine::{
-    BackwardError, Exec, GradSink, LoraAdapter, LoraConfig, MatRef, Model, SiteInfo, TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, SiteGrad, SiteInfo, TrainSequence,
 };
 
 use super::build::{BuildInfluenceError, InfluenceBuilder};
 use super::index::{InfluenceIndex, QuerySketch, ScoreError};
 use super::policy::{InfluencePolicy, SiteSelection};
-use super::sketch::{CheckpointSketch, SiteGradient, SiteShape, Sketcher};
+use super::sketch::{CheckpointSketch, Projections, SiteGradient, SiteShape, Sketcher};
 use crate::record::RecordTable;
 
 /// Sequences handed to the backward pass at once; progress is reported after each batch. Which sequences share a batch
@@ -138,7 +138,7 @@ fn sketch_sequences(
     let batches = sequences.chunks(BATCH_SEQUENCES).zip(sketch.rows.chunks_mut(BATCH_SEQUENCES * dims));
     let mut done = 0;
     for (batch, rows) in batches {
-        model.backward(exec, adapter, batch, &mut SketchSink { sketcher, rows })?;
+        model.backward(exec, adapter, batch, &mut SketchSink::new(sketcher, rows))?;
         done += batch.len();
         progress(done, sequences.len());
     }
@@ -146,25 +146,25 @@ fn sketch_sequences(
 }
 
 /// Projects what the backward pass hands out, one row a sequence.
-struct SketchSink<'a> {
+#[derive(Debug)]
+pub struct SketchSink<'a> {
     sketcher: &'a Sketcher,
     rows: &'a mut [f32],
+    memory: Projections,
+}
+
+impl<'a> SketchSink<'a> {
+    /// Adds to `rows`, which hold [`Sketcher::dims`] values for each sequence of the batch.
+    pub fn new(sketcher: &'a Sketcher, rows: &'a mut [f32]) -> Self {
+        Self { sketcher, rows, memory: Projections::default() }
+    }
 }
 
 impl GradSink for SketchSink<'_> {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
-        let Some(position) = self.sketcher.position(site.id.0) else { return };
-        let dims = self.sketcher.dims();
-        let gradient = SiteGradient { scale: lora_scale, x: x.data(), d: d.data(), xa: xa.data(), db: db.data() };
-        self.sketcher.add(&mut self.rows[seq * dims..(seq + 1) * dims], position, gradient);
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
+        let Some(position) = self.sketcher.position(grad.site.id.0) else { return };
+        let (x, d, xa, db) = (grad.x.data(), grad.d.data(), grad.xa.data(), grad.db.data());
+        let gradient = SiteGradient { scale: grad.lora_scale, x, d, xa, db };
+        self.sketcher.add_all(cpu, self.rows, position, gradient, grad.seqs, &mut self.memory);
     }
 }

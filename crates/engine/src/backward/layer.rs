@@ -1,8 +1,10 @@
 //! One decoder layer, backwards.
 
+use std::ops::Range;
+
 use openledger_kernels::{Mat, MatMut, MatRef};
 
-use super::{GradSink, zeroed};
+use super::{GradSink, SiteGrad, zeroed};
 use crate::forward::{Kept, Pass};
 use crate::kv::KvPool;
 use crate::lora::{LoraAdapter, PackedSite};
@@ -17,8 +19,8 @@ pub(super) struct Backward<'a> {
     pub(super) adapter: &'a LoraAdapter,
     pub(super) kept: &'a [Kept],
     pub(super) kv: &'a KvPool,
-    /// Index in the whole batch of the part's first sequence.
-    pub(super) first: usize,
+    /// Each sequence's index in the whole batch, and its rows.
+    pub(super) seqs: Vec<(usize, Range<usize>)>,
 }
 
 /// Gradients by activations, rows by width.
@@ -119,14 +121,10 @@ impl Backward<'_> {
         }
         let Some(site) = self.adapter.packed(id) else { return };
         self.adapter_products(site, x.view(), d.view(), dx, products);
-        for seq in &self.pass.plan.seqs {
-            let rows = |mat: &'_ Mat| mat.view().rows().min(seq.rows.end);
-            debug_assert_eq!(rows(x), seq.rows.end);
-            let part = seq.rows.clone();
-            let (xa, db) = (products.xa.view().rows_at(part.clone()), products.db.view().rows_at(part.clone()));
-            let (x, d) = (x.view().rows_at(part.clone()), d.view().rows_at(part));
-            products.sink.site(self.first + seq.chunk, info, site.scale, x, d, xa, db);
-        }
+        let (xa, db) = (products.xa.view(), products.db.view());
+        let (x, d) = (x.view(), d.view());
+        let grad = SiteGrad { site: info, lora_scale: site.scale, seqs: &self.seqs, x, d, xa, db };
+        products.sink.site(self.pass.cpu, &grad);
     }
 
     /// `xa = x Aᵀ`, `db = d B`, `dx += s db A`.

@@ -8,7 +8,9 @@ mod grad;
 mod layer;
 mod loss;
 
-use openledger_kernels::{Mat, MatRef};
+use std::ops::Range;
+
+use openledger_kernels::{Cpu, Mat, MatRef};
 
 pub use grad::LoraGrad;
 
@@ -46,27 +48,36 @@ pub struct SequenceLoss {
     pub tokens: u32,
 }
 
+/// The parts of which the LoRA gradients of one site are made, for all sequences of a pass.
+///
+/// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
+/// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`. Sequences follow one another in the order of the
+/// batch, each with its positions up to the last target, after which all gradients are zero.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteGrad<'a> {
+    /// The site.
+    pub site: &'a SiteInfo,
+    /// The adapter's factor s.
+    pub lora_scale: f32,
+    /// Each sequence's index in the batch, and its rows.
+    pub seqs: &'a [(usize, Range<usize>)],
+    /// Inputs.
+    pub x: MatRef<'a>,
+    /// Gradients by outputs.
+    pub d: MatRef<'a>,
+    /// Inputs times Aᵀ.
+    pub xa: MatRef<'a>,
+    /// Gradients by outputs times B.
+    pub db: MatRef<'a>,
+}
+
 /// Takes the parts of which every LoRA gradient is made.
 ///
-/// Called for every adapted site of every sequence that has a target: layers from last to first; within a layer down,
-/// gate, up, o, q, k, v; within a site sequences in order. T counts the positions up to the last target, after
-/// which all gradients are zero.
+/// Called for every adapted site, with every sequence that has a target: layers from last to first; within a layer down,
+/// gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
 pub trait GradSink {
-    /// One site of one sequence.
-    ///
-    /// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
-    /// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`.
-    #[allow(clippy::too_many_arguments)]
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    );
+    /// One site; `cpu` has the pass's threads.
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>);
 }
 
 /// Why a batch is refused.
@@ -191,7 +202,8 @@ impl Model {
             pass.layer(layer, &mut kept[layer], work, kv);
             std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
         }
-        let backward = layer::Backward { pass, adapter, kept, kv, first: part.first };
+        let seqs = plan.seqs.iter().map(|seq| (part.first + seq.chunk, seq.rows.clone())).collect();
+        let backward = layer::Backward { pass, adapter, kept, kv, seqs };
         backward.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
         for layer in (0..config.layers).rev() {
             backward.layer(layer, &work.rope, grads, sink);

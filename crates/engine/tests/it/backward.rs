@@ -1,8 +1,7 @@
 //! The backward pass against finite differences of the reference, and its independence of batch, threads and path.
 
 use openledger_engine::{
-    BackwardError, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, MatRef, Model, ModelConfig, SiteInfo,
-    TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, Model, ModelConfig, SiteGrad, TrainSequence,
 };
 
 use super::decoder::{Decoder, adapter, families, llama, model, start_of, tokens};
@@ -115,17 +114,13 @@ struct Split {
 }
 
 impl GradSink for Split {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        s: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
-        self.grads[seq].site(0, site, s, x, d, xa, db);
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
+        for (seq, rows) in grad.seqs {
+            let (x, d) = (grad.x.rows_at(rows.clone()), grad.d.rows_at(rows.clone()));
+            let (xa, db) = (grad.xa.rows_at(rows.clone()), grad.db.rows_at(rows.clone()));
+            let alone = [(0, 0..rows.len())];
+            self.grads[*seq].site(cpu, &SiteGrad { seqs: &alone, x, d, xa, db, ..*grad });
+        }
     }
 }
 
@@ -166,19 +161,11 @@ struct Checks<'a> {
 }
 
 impl GradSink for Checks<'_> {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        s: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
+    fn site(&mut self, _: &Cpu, grad: &SiteGrad<'_>) {
+        let (site, SiteGrad { x, d, xa, db, .. }) = (grad.site, *grad);
         let lora = self.adapter.site(site.id).unwrap();
         assert_eq!((x.cols(), d.cols(), xa.cols(), db.cols()), (site.d_in, site.d_out, lora.rank, lora.rank));
-        assert_eq!((x.rows(), s), (d.rows(), lora.scale));
+        assert_eq!((x.rows(), grad.lora_scale), (d.rows(), lora.scale));
         for t in 0..x.rows() {
             for r in 0..lora.rank {
                 let down: f32 = (0..site.d_in).map(|i| x.row(t)[i] * lora.a[r * site.d_in + i]).sum();
@@ -187,7 +174,13 @@ impl GradSink for Checks<'_> {
                 assert!((db.row(t)[r] - up).abs() < 1e-3 * (1.0 + up.abs()), "{} db", site.path());
             }
         }
-        self.calls.push((seq, site.id.0));
+        let mut next = 0;
+        for (seq, rows) in grad.seqs {
+            assert_eq!(rows.start, next);
+            next = rows.end;
+            self.calls.push((*seq, site.id.0));
+        }
+        assert_eq!(next, x.rows());
     }
 }
 

@@ -229,12 +229,14 @@ impl TileBlock {
 
 /// Quantises 32 numbers: scale = amax / 127, integers = x * (127 / amax) rounded half to even.
 ///
-/// A block with an infinite element becomes zeros with scale NaN, so that the result shows it.
+/// A block with an element that is not finite becomes zeros with scale NaN, so that the result shows it.
 #[inline(always)]
 fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
     const ROUND: f32 = 12_582_912.0;
-    let amax = x.iter().fold(0.0f32, |amax, x| if x.abs() > amax { x.abs() } else { amax });
-    if amax == f32::INFINITY || x.iter().any(|x| x.is_nan()) {
+    // Magnitudes order as their bits do, infinity and what is not a number above all others.
+    let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
+    let amax = f32::from_bits(top);
+    if !amax.is_finite() {
         *q = [0; BLOCK];
         return f32::NAN;
     }
