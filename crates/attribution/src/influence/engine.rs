@@ -116,11 +116,17 @@ impl InfluenceIndex {
         }
         let target = |at: usize| answer.contains(&(at + 1)).then(|| tokens[at + 1]);
         let targets: Vec<Option<u32>> = (0..tokens.len()).map(target).collect();
-        let sequence = [TrainSequence { tokens, targets: &targets, scale: 1.0 / (end - start) as f32 }];
-        let sketches = checkpoints
-            .iter()
-            .map(|adapter| sketch_sequences(self.sketcher(), model, exec, adapter, &sequence, &mut |_, _| ()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let sequence = TrainSequence { tokens, targets: &targets, scale: 1.0 / (end - start) as f32 };
+        let batch: Vec<_> = checkpoints.iter().map(|adapter| (adapter, sequence)).collect();
+        let dims = self.sketcher().dims();
+        let mut rows = vec![0.0; dims * batch.len()];
+        model.backward_each(exec, &batch, &mut SketchSink::new(self.sketcher(), &mut rows))?;
+        let sketch = |(adapter, row): (&LoraAdapter, &[f32])| CheckpointSketch {
+            adapter: adapter.hash(),
+            dims,
+            rows: row.to_vec(),
+        };
+        let sketches = checkpoints.iter().zip(rows.chunks_exact(dims)).map(sketch).collect();
         Ok(self.quantise_query(sketches)?)
     }
 }

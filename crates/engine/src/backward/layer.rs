@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use openledger_kernels::{Mat, MatMut, MatRef};
+use openledger_kernels::{Mat, MatMut, MatRef, Path};
 
 use super::{GradSink, SiteGrad, zeroed};
 use crate::forward::{Kept, Pass};
@@ -16,7 +16,6 @@ const ROWS_PER_TASK: usize = 24;
 /// What stays the same through the backward pass of one part of a batch.
 pub(super) struct Backward<'a> {
     pub(super) pass: Pass<'a>,
-    pub(super) adapter: &'a LoraAdapter,
     pub(super) kept: &'a [Kept],
     pub(super) kv: &'a KvPool,
     /// Each sequence's index in the whole batch, and its rows.
@@ -119,41 +118,45 @@ impl Backward<'_> {
             let linear = weights.layers[info.layer].linear(info.kind);
             products.acts.backward(self.pass.cpu, d.view(), linear, dx);
         }
-        let Some(site) = self.adapter.packed(id) else { return };
-        self.adapter_products(site, x.view(), d.view(), dx, products);
+        // All adapters are configured alike, so the first answers for them.
+        let Some(first) = self.adapters().next().and_then(|(adapter, _)| adapter.packed(id)) else { return };
+        self.adapter_products(id, first.a.view().rows(), x.view(), d.view(), dx, products);
         let (xa, db) = (products.xa.view(), products.db.view());
         let (x, d) = (x.view(), d.view());
-        let grad = SiteGrad { site: info, lora_scale: site.scale, seqs: &self.seqs, x, d, xa, db };
+        let grad = SiteGrad { site: info, lora_scale: first.scale, seqs: &self.seqs, x, d, xa, db };
         products.sink.site(self.pass.cpu, &grad);
+    }
+
+    /// The adapters, each with its rows, in order.
+    fn adapters(&self) -> impl Iterator<Item = (&LoraAdapter, &Range<usize>)> {
+        self.pass.plan.segments.iter().filter_map(|segment| Some((segment.adapter?, &segment.rows)))
     }
 
     /// `xa = x Aᵀ`, `db = d B`, `dx += s db A`.
     fn adapter_products(
         &self,
-        site: &PackedSite,
+        id: SiteId,
+        rank: usize,
         x: MatRef<'_>,
         d: MatRef<'_>,
         dx: Option<&mut Mat>,
         products: &mut Products<'_>,
     ) {
-        let (rank, path) = (site.a.view().rows(), self.pass.cpu.path());
         zeroed(products.xa, x.rows(), rank);
         zeroed(products.db, x.rows(), rank);
-        let xa = products.xa.data_mut().chunks_mut(ROWS_PER_TASK * rank);
-        let db = products.db.data_mut().chunks_mut(ROWS_PER_TASK * rank);
-        let mut dx = dx.map(|dx| dx.data_mut().chunks_mut(ROWS_PER_TASK * x.cols()));
-        let tasks = xa.zip(db).map(|(xa, db)| (xa, db, dx.as_mut().and_then(Iterator::next)));
-        self.pass.cpu.pool().each(tasks, |task, (xa, db, dx)| {
-            let (first, rows) = (task * ROWS_PER_TASK, xa.len() / rank);
-            let part = first..first + rows;
-            path.gemm(x.rows_at(part.clone()), site.a_t.view(), &mut MatMut::new(xa, rows, rank));
-            path.gemm(d.rows_at(part), site.b.view(), &mut MatMut::new(db, rows, rank));
-            if let Some(dx) = dx {
-                let mut scaled = db.to_vec();
-                path.scale(&mut scaled, site.scale);
-                path.gemm(MatRef::new(&scaled, rows, rank), site.a.view(), &mut MatMut::new(dx, rows, x.cols()));
+        let (mut xa, mut db) = (products.xa.data_mut(), products.db.data_mut());
+        let mut dx = dx.map(Mat::data_mut);
+        let mut tasks = Vec::new();
+        for (adapter, rows) in self.adapters() {
+            let Some(site) = adapter.packed(id) else { continue };
+            for first in rows.clone().step_by(ROWS_PER_TASK) {
+                let rows = first..rows.end.min(first + ROWS_PER_TASK);
+                let (xa, db) = (take(&mut xa, rows.len() * rank), take(&mut db, rows.len() * rank));
+                let dx = dx.as_mut().map(|dx| take(dx, rows.len() * x.cols()));
+                tasks.push(AdapterTask { site, x: x.rows_at(rows.clone()), d: d.rows_at(rows), xa, db, dx });
             }
-        });
+        }
+        self.pass.cpu.pool().each(tasks, |_, task| task.run(self.pass.cpu.path()));
     }
 
     /// From the product's gradient in `g.gate` to those of gate and up.
@@ -202,6 +205,36 @@ impl Backward<'_> {
             let (cos, sin) = rope.row(row);
             path.rope_inverse(d, cos, sin);
         });
+    }
+}
+
+/// Cuts the first `len` elements off `rest`.
+fn take<'a>(rest: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+    let (first, after) = std::mem::take(rest).split_at_mut(len);
+    *rest = after;
+    first
+}
+
+/// An adapter's products for some rows of one site.
+struct AdapterTask<'a> {
+    site: &'a PackedSite,
+    x: MatRef<'a>,
+    d: MatRef<'a>,
+    xa: &'a mut [f32],
+    db: &'a mut [f32],
+    dx: Option<&'a mut [f32]>,
+}
+
+impl AdapterTask<'_> {
+    fn run(self, path: Path) {
+        let (rows, cols, rank) = (self.x.rows(), self.x.cols(), self.site.a.view().rows());
+        path.gemm(self.x, self.site.a_t.view(), &mut MatMut::new(self.xa, rows, rank));
+        path.gemm(self.d, self.site.b.view(), &mut MatMut::new(self.db, rows, rank));
+        if let Some(dx) = self.dx {
+            let mut scaled = self.db.to_vec();
+            path.scale(&mut scaled, self.site.scale);
+            path.gemm(MatRef::new(&scaled, rows, rank), self.site.a.view(), &mut MatMut::new(dx, rows, cols));
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use openledger_kernels::{Mat, MatRef};
 
 use super::layer::{Backward, Grads};
-use super::{SequenceLoss, TrainSequence, zeroed};
+use super::{Item, SequenceLoss, zeroed};
 use crate::forward::Work;
 use crate::model::Acts;
 
@@ -23,7 +23,7 @@ impl Backward<'_> {
     pub(super) fn loss(
         &self,
         h: &Mat,
-        batch: &[TrainSequence<'_>],
+        batch: &[Item<'_>],
         work: &mut Work,
         grads: &mut Grads,
         losses: &mut [SequenceLoss],
@@ -41,9 +41,9 @@ impl Backward<'_> {
         }
     }
 
-    fn positions(&self, batch: &[TrainSequence<'_>]) -> Vec<Position> {
+    fn positions(&self, batch: &[Item<'_>]) -> Vec<Position> {
         let of_seq = |seq: &crate::forward::PlanSeq| {
-            let (index, sequence, rows) = (seq.chunk, &batch[seq.chunk], seq.rows.clone());
+            let (index, sequence, rows) = (seq.chunk, &batch[seq.chunk].1, seq.rows.clone());
             let targets = rows.zip(sequence.targets).filter_map(|(row, target)| Some((row, (*target)?)));
             let position = |(row, target)| Position { row, seq: index, target: target as usize, scale: sequence.scale };
             targets.map(position).collect::<Vec<_>>()

@@ -5,13 +5,24 @@ use std::sync::OnceLock;
 use alloy_primitives::Keccak256;
 use openledger_kernels::{Cpu, Mat, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows};
 
+use super::ModelOptions;
+
 /// `y = W x` with W out x in.
 #[derive(Debug)]
 pub(crate) enum Linear {
-    /// int8 blocks; the transpose is made when the first gradient asks for it.
-    Q8 { w: Q8Matrix, w_t: OnceLock<Q8Matrix> },
+    /// int8 blocks, and what the first gradient makes of them.
+    Q8 { w: Q8Matrix, back: Back },
     /// f32, as it is and transposed.
     F32 { w: Mat, w_t: Mat },
+}
+
+/// How a gradient goes through int8 blocks.
+#[derive(Debug)]
+pub(crate) enum Back {
+    /// Against the transpose, quantised once more.
+    Q8(OnceLock<Q8Matrix>),
+    /// Against integers times scales.
+    F32(OnceLock<Mat>),
 }
 
 /// Inputs of linear maps, or gradients by their outputs: the integers, if the maps are quantised.
@@ -27,10 +38,14 @@ pub(crate) struct Product<'a> {
 }
 
 impl Linear {
-    pub(crate) fn new(weights: Vec<f32>, out: usize, input: usize, quantise: bool) -> Result<Self, NotFinite> {
-        if quantise {
+    pub(crate) fn new(weights: Vec<f32>, out: usize, input: usize, options: ModelOptions) -> Result<Self, NotFinite> {
+        if options.quantise {
             let w = Q8Matrix::quantise(&weights, out, input, Path::best())?;
-            return Ok(Self::Q8 { w, w_t: OnceLock::new() });
+            let back = match options.exact_gradients {
+                false => Back::Q8(OnceLock::new()),
+                true => Back::F32(OnceLock::new()),
+            };
+            return Ok(Self::Q8 { w, back });
         }
         let w = MatRef::new(&weights, out, input);
         Ok(Self::F32 { w: w.to_mat(), w_t: w.transposed() })
@@ -45,7 +60,8 @@ impl Linear {
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Q8 { w, w_t } => w.bytes() + w_t.get().map_or(0, Q8Matrix::bytes),
+            Self::Q8 { w, back: Back::Q8(w_t) } => w.bytes() + w_t.get().map_or(0, Q8Matrix::bytes),
+            Self::Q8 { w, back: Back::F32(exact) } => w.bytes() + exact.get().map_or(0, |w| size_of_val(w.data())),
             Self::F32 { w, w_t } => size_of_val(w.data()) + size_of_val(w_t.data()),
         }
     }
@@ -77,6 +93,13 @@ impl Linear {
             }
         }
     }
+}
+
+fn dequantised(matrix: &Q8Matrix) -> Mat {
+    let mut out = Mat::zeros(matrix.rows(), matrix.cols());
+    let rows = out.data_mut().chunks_exact_mut(matrix.cols());
+    rows.enumerate().for_each(|(row, out)| matrix.dequantise_row(row, out));
+    out
 }
 
 fn q8_row(matrix: &Q8Matrix, row: usize) -> Vec<u8> {
@@ -117,10 +140,14 @@ impl Acts {
     /// `dx += dy W`; with int8 blocks, of the integers of dy and of the transpose.
     pub(crate) fn backward(&mut self, cpu: &Cpu, dy: MatRef<'_>, linear: &Linear, dx: &mut Mat) {
         match linear {
-            Linear::Q8 { w, w_t } => {
+            Linear::Q8 { w, back: Back::Q8(w_t) } => {
                 let weights = w_t.get_or_init(|| w.transposed(cpu));
                 cpu.quantise(dy, &mut self.quantised);
                 cpu.q8_matmul_add(&self.quantised, &mut [Q8Product { weights, out: dx.view_mut() }]);
+            }
+            Linear::Q8 { w, back: Back::F32(exact) } => {
+                let exact = exact.get_or_init(|| dequantised(w));
+                cpu.gemm(dy, exact.view(), &mut dx.view_mut());
             }
             Linear::F32 { w, .. } => cpu.gemm(dy, w.view(), &mut dx.view_mut()),
         }
