@@ -16,7 +16,7 @@ pub mod sample;
 pub mod template;
 pub mod tokenizer;
 
-pub use backward::{BACKWARD_ROWS_MAX, BackwardError, GradSink, LoraGrad, SequenceLoss, TrainSequence};
+pub use backward::{BACKWARD_ROWS_MAX, BackwardError, GradSink, LoraGrad, SequenceLoss, SiteGrad, TrainSequence};
 pub use exec::Exec;
 pub use forward::{Chunk, FORWARD_ROWS_MAX, ForwardError, LogitRows, Logits};
 pub use kv::{KV_BLOCK_TOKENS, KV_BLOCKS_MAX, KvError, KvPool, SeqKv};
@@ -25,6 +25,6 @@ pub use model::{
     Activation, Architecture, ConfigError, DIMENSION_MAX, LAYERS_MAX, Model, ModelConfig, ModelOptions, OpenModelError,
     RopeScaling, SiteId, SiteInfo, SiteKind,
 };
-pub use openledger_kernels::{AdamW, AdamWState, MatRef, Path as KernelPath};
+pub use openledger_kernels::{AdamW, AdamWState, Cpu, MatRef, Path as KernelPath};
 pub use template::{ChatMessage, ChatTemplate, RenderError, TemplateError, TemplateTokens};
 pub use tokenizer::{DecodeStream, EncodeChatError, EncodeError, TokenSpan, Tokenizer, TokenizerError};

@@ -89,6 +89,7 @@ pub struct LoraAdapter {
     slots: Vec<Option<Slot>>,
     params: Vec<f32>,
     packed: OnceLock<Vec<Option<PackedSite>>>,
+    hash: OnceLock<B256>,
 }
 
 impl Clone for LoraAdapter {
@@ -99,6 +100,7 @@ impl Clone for LoraAdapter {
             slots: self.slots.clone(),
             params: self.params.clone(),
             packed: OnceLock::new(),
+            hash: self.hash.clone(),
         }
     }
 }
@@ -151,7 +153,7 @@ impl LoraAdapter {
             .iter()
             .map(|site| config.targets.contains(&site.kind).then(|| take_slot(&mut next, site, config.rank)));
         let slots = slots.collect();
-        Ok(Self { config: config.clone(), sites, slots, params: Vec::new(), packed: OnceLock::new() })
+        Ok(Self { config: config.clone(), sites, slots, params: Vec::new(), packed: OnceLock::new(), hash: OnceLock::new() })
     }
 
     fn expected_params(&self) -> usize {
@@ -193,6 +195,7 @@ impl LoraAdapter {
     /// All parameters, flat, to be changed.
     pub fn params_mut(&mut self) -> &mut [f32] {
         self.packed.take();
+        self.hash.take();
         &mut self.params
     }
 
@@ -202,12 +205,14 @@ impl LoraAdapter {
         size_of_val(self.params.as_slice())
     }
 
-    /// Keccak-256 of [`to_bytes`](Self::to_bytes).
+    /// Keccak-256 of [`to_bytes`](Self::to_bytes); kept until the parameters change.
     #[must_use]
     pub fn hash(&self) -> B256 {
-        let mut hasher = Keccak256::new();
-        self.write_canonical(|bytes| hasher.update(bytes));
-        hasher.finalize()
+        *self.hash.get_or_init(|| {
+            let mut hasher = Keccak256::new();
+            self.write_canonical(|bytes| hasher.update(bytes));
+            hasher.finalize()
+        })
     }
 
     /// The canonical bytes: tag and version, rank (u32 big-endian), alpha (f32 bits, big-endian), layers (u32), targets

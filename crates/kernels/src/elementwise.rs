@@ -232,6 +232,17 @@ each_path! {
 }
 
 each_path! {
+    /// `d = p * (d - mean) * scale`: the gradient of a softmax by scores that were scaled, with `mean` the dot product of
+    /// probabilities and gradient.
+    pub fn softmax_gradient(p: &[f32], mean: f32, scale: f32, d: &mut [f32]) {
+        let d = &mut d[..p.len()];
+        for i in 0..p.len() {
+            d[i] = p[i] * (d[i] - mean) * scale;
+        }
+    }
+}
+
+each_path! {
     /// `y += x`.
     pub fn add(x: &[f32], y: &mut [f32]) {
         let y = &mut y[..x.len()];

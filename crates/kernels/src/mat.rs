@@ -1,11 +1,13 @@
 //! Row-major f32 matrices, owned and borrowed.
 
-/// A borrowed row-major matrix without gaps.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// A borrowed row-major matrix; rows may lie further apart than they are long.
+#[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
+    /// From the first element to the last.
     data: &'a [f32],
     rows: usize,
     cols: usize,
+    stride: usize,
 }
 
 impl<'a> MatRef<'a> {
@@ -16,7 +18,7 @@ impl<'a> MatRef<'a> {
     #[must_use]
     pub fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} matrix");
-        Self { data, rows, cols }
+        Self { data, rows, cols, stride: cols }
     }
 
     /// Number of rows.
@@ -31,28 +33,57 @@ impl<'a> MatRef<'a> {
         self.cols
     }
 
+    /// Elements from the start of a row to that of the next.
+    pub(crate) fn stride(self) -> usize {
+        self.stride
+    }
+
+    /// The first element; `rows` rows of `cols` elements follow, `stride` apart.
+    pub(crate) fn as_ptr(self) -> *const f32 {
+        self.data.as_ptr()
+    }
+
     /// All elements, row after row.
+    ///
+    /// # Panics
+    /// If there are gaps between the rows.
     #[must_use]
     pub fn data(self) -> &'a [f32] {
+        assert!(self.stride == self.cols || self.rows < 2, "a matrix without gaps");
         self.data
     }
 
     /// One row.
     #[must_use]
     pub fn row(self, row: usize) -> &'a [f32] {
-        &self.data[row * self.cols..(row + 1) * self.cols]
+        &self.data[row * self.stride..row * self.stride + self.cols]
     }
 
     /// Some consecutive rows.
     #[must_use]
     pub fn rows_at(self, rows: std::ops::Range<usize>) -> Self {
-        Self { data: &self.data[rows.start * self.cols..rows.end * self.cols], rows: rows.len(), cols: self.cols }
+        let data = &self.data[span(self.stride, self.cols, &rows)];
+        Self { data, rows: rows.len(), ..self }
+    }
+
+    /// Some consecutive columns.
+    ///
+    /// # Panics
+    /// If there are not as many.
+    #[must_use]
+    pub fn cols_at(self, cols: std::ops::Range<usize>) -> Self {
+        assert!(cols.start <= cols.end && cols.end <= self.cols, "columns of a matrix");
+        let end = if self.rows == 0 { cols.start } else { (self.rows - 1) * self.stride + cols.end };
+        let data = self.data.get(cols.start..end).unwrap_or_default();
+        Self { data, cols: cols.len(), ..self }
     }
 
     /// An owned copy.
     #[must_use]
     pub fn to_mat(self) -> Mat {
-        Mat { data: self.data.to_vec(), rows: self.rows, cols: self.cols }
+        let mut out = Mat::zeros(self.rows, self.cols);
+        (0..self.rows).for_each(|row| out.data[row * self.cols..(row + 1) * self.cols].copy_from_slice(self.row(row)));
+        out
     }
 
     /// An owned transpose.
@@ -64,6 +95,19 @@ impl<'a> MatRef<'a> {
     }
 }
 
+impl PartialEq for MatRef<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        let shape = (self.rows, self.cols) == (other.rows, other.cols);
+        shape && (0..self.rows).all(|row| self.row(row) == other.row(row))
+    }
+}
+
+/// Where rows lie whose starts are `stride` apart.
+fn span(stride: usize, cols: usize, rows: &std::ops::Range<usize>) -> std::ops::Range<usize> {
+    let end = if rows.is_empty() { rows.start * stride } else { (rows.end - 1) * stride + cols };
+    rows.start * stride..end
+}
+
 /// Side of the squares in which a transpose proceeds, so that both sides stay in cache.
 const TRANSPOSE_SQUARE: usize = 16;
 
@@ -72,7 +116,7 @@ fn transpose(from: MatRef<'_>, to: &mut [f32]) {
         for col0 in (0..from.cols).step_by(TRANSPOSE_SQUARE) {
             for row in row0..from.rows.min(row0 + TRANSPOSE_SQUARE) {
                 for col in col0..from.cols.min(col0 + TRANSPOSE_SQUARE) {
-                    to[col * from.rows + row] = from.data[row * from.cols + col];
+                    to[col * from.rows + row] = from.data[row * from.stride + col];
                 }
             }
         }
@@ -80,8 +124,9 @@ fn transpose(from: MatRef<'_>, to: &mut [f32]) {
 }
 
 /// An owned row-major matrix.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Mat {
+    /// At least the elements: a matrix that has been larger keeps its memory, written, for when it is so again.
     data: Vec<f32>,
     rows: usize,
     cols: usize,
@@ -96,43 +141,52 @@ impl Mat {
 
     /// Gives the matrix that shape, keeping its memory; what it holds afterwards is unspecified.
     pub fn reshape(&mut self, rows: usize, cols: usize) {
-        self.data.resize(rows * cols, 0.0);
+        if self.data.len() < rows * cols {
+            self.data.resize(rows * cols, 0.0);
+        }
         (self.rows, self.cols) = (rows, cols);
     }
 
     /// Sets every element.
     pub fn fill(&mut self, value: f32) {
-        self.data.fill(value);
+        self.data_mut().fill(value);
     }
 
     /// Becomes the transpose of `from`.
     pub fn transpose_from(&mut self, from: MatRef<'_>) {
         self.reshape(from.cols, from.rows);
-        transpose(from, &mut self.data);
+        transpose(from, self.data_mut());
     }
 
     /// Borrows it.
     #[must_use]
     pub fn view(&self) -> MatRef<'_> {
-        MatRef { data: &self.data, rows: self.rows, cols: self.cols }
+        MatRef::new(self.data(), self.rows, self.cols)
     }
 
     /// Borrows it to be changed.
     #[must_use]
     pub fn view_mut(&mut self) -> MatMut<'_> {
-        MatMut { data: &mut self.data, rows: self.rows, cols: self.cols }
+        let (rows, cols) = (self.rows, self.cols);
+        MatMut { data: self.data_mut(), rows, cols }
     }
 
     /// All elements.
     #[must_use]
     pub fn data(&self) -> &[f32] {
-        &self.data
+        &self.data[..self.rows * self.cols]
     }
 
     /// All elements, to be changed.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data
+        &mut self.data[..self.rows * self.cols]
+    }
+}
+
+impl PartialEq for Mat {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
     }
 }
 

@@ -5,10 +5,10 @@ use std::{fs, path::Path};
 use openledger_attribution::{
     RecordMeta, RecordTable, RecordTableError,
     attest::{AttributionPolicy, index_root},
-    influence::{BuildInfluenceError, CheckpointSketch, InfluenceBuilder, InfluenceIndex, SiteGradient, Sketcher},
+    influence::{BuildInfluenceError, CheckpointSketch, InfluenceBuilder, InfluenceIndex, SketchSink},
     suffix::{BuildSuffixError, IndexedText, SuffixBuilder, SuffixIndex},
 };
-use openledger_engine::{BackwardError, Exec, GradSink, LoraAdapter, MatRef, Model, SiteInfo, TrainSequence};
+use openledger_engine::{BackwardError, Exec, LoraAdapter, Model, TrainSequence};
 use openledger_primitives::{B256, keccak256};
 
 use crate::{
@@ -163,7 +163,7 @@ impl Finish<'_> {
             let batch = examples.iter().zip(&targets);
             let batch: Vec<_> =
                 batch.map(|(e, targets)| TrainSequence { tokens: e.input(), targets, scale: 1.0 }).collect();
-            self.model.backward(exec, adapter, &batch, &mut Projection { sketcher: builder.sketcher(), rows })?;
+            self.model.backward(exec, adapter, &batch, &mut SketchSink::new(builder.sketcher(), rows))?;
             done += examples.len() as u64;
             self.shared.note(self.job.id, None, Happening::Indexed { done, total })?;
         }
@@ -228,29 +228,5 @@ impl Finish<'_> {
             return Err(FinishError::Left);
         }
         Ok(self.shared.note(self.job.id, None, Happening::Phase { phase })?)
-    }
-}
-
-/// Projects what the backward pass hands out, one row a sequence.
-struct Projection<'a> {
-    sketcher: &'a Sketcher,
-    rows: &'a mut [f32],
-}
-
-impl GradSink for Projection<'_> {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
-        let Some(position) = self.sketcher.position(site.id.0) else { return };
-        let dims = self.sketcher.dims();
-        let gradient = SiteGradient { scale: lora_scale, x: x.data(), d: d.data(), xa: xa.data(), db: db.data() };
-        self.sketcher.add(&mut self.rows[seq * dims..(seq + 1) * dims], position, gradient);
     }
 }

@@ -67,7 +67,7 @@ impl EngineVersion {
         Self {
             name: "openledger-engine".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            arithmetic: "q8-32/f32-fma".to_owned(),
+            arithmetic: "q8-32/q8-32-back/f32-fma".to_owned(),
         }
     }
 }

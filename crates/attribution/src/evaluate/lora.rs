@@ -1,8 +1,8 @@
 //! Lane 2: a small frozen base with a LoRA, retrained on random halves of the records.
 
 use openledger_engine::{
-    AdamW, AdamWState, BackwardError, Exec, GradSink, KernelPath, LoraAdapter, LoraConfig, LoraError, LoraGrad, MatRef,
-    Model, SiteInfo, SiteKind, TrainSequence,
+    AdamW, AdamWState, BackwardError, Cpu, Exec, GradSink, KernelPath, LoraAdapter, LoraConfig, LoraError, LoraGrad,
+    Model, SiteGrad, SiteKind, TrainSequence,
 };
 use serde::Serialize;
 
@@ -368,7 +368,7 @@ fn interleaved(count: usize) -> Vec<usize> {
 struct Nothing;
 
 impl GradSink for Nothing {
-    fn site(&mut self, _: usize, _: &SiteInfo, _: f32, _: MatRef<'_>, _: MatRef<'_>, _: MatRef<'_>, _: MatRef<'_>) {}
+    fn site(&mut self, _: &Cpu, _: &SiteGrad<'_>) {}
 }
 
 /// Mean input of one layer's feed-forward.
@@ -378,23 +378,17 @@ struct HiddenStates {
 }
 
 impl GradSink for HiddenStates {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        _: f32,
-        x: MatRef<'_>,
-        _: MatRef<'_>,
-        _: MatRef<'_>,
-        _: MatRef<'_>,
-    ) {
-        if site.layer != self.layer || site.kind != SiteKind::Up {
+    fn site(&mut self, _: &Cpu, grad: &SiteGrad<'_>) {
+        if grad.site.layer != self.layer || grad.site.kind != SiteKind::Up {
             return;
         }
-        let mut mean = vec![0.0; x.cols()];
-        for row in 0..x.rows() {
-            mean.iter_mut().zip(x.row(row)).for_each(|(sum, &value)| *sum += f64::from(value) / x.rows() as f64);
+        for (seq, rows) in grad.seqs {
+            let mut mean = vec![0.0; grad.x.cols()];
+            for row in rows.clone() {
+                let values = grad.x.row(row);
+                mean.iter_mut().zip(values).for_each(|(sum, &value)| *sum += f64::from(value) / rows.len() as f64);
+            }
+            self.means[*seq] = mean;
         }
-        self.means[seq] = mean;
     }
 }

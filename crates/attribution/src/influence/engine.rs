@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use openledger_engine::{
-    BackwardError, Exec, GradSink, LoraAdapter, LoraConfig, MatRef, Model, SiteInfo, TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, SiteGrad, SiteInfo, TrainSequence,
 };
 
 use super::build::{BuildInfluenceError, InfluenceBuilder};
 use super::index::{InfluenceIndex, QuerySketch, ScoreError};
 use super::policy::{InfluencePolicy, SiteSelection};
-use super::sketch::{CheckpointSketch, SiteGradient, SiteShape, Sketcher};
+use super::sketch::{CheckpointSketch, Projections, SiteGradient, SiteShape, Sketcher};
 use crate::record::RecordTable;
 
 /// Sequences handed to the backward pass at once; progress is reported after each batch. Which sequences share a batch
@@ -116,11 +116,17 @@ impl InfluenceIndex {
         }
         let target = |at: usize| answer.contains(&(at + 1)).then(|| tokens[at + 1]);
         let targets: Vec<Option<u32>> = (0..tokens.len()).map(target).collect();
-        let sequence = [TrainSequence { tokens, targets: &targets, scale: 1.0 / (end - start) as f32 }];
-        let sketches = checkpoints
-            .iter()
-            .map(|adapter| sketch_sequences(self.sketcher(), model, exec, adapter, &sequence, &mut |_, _| ()))
-            .collect::<Result<Vec<_>, _>>()?;
+        let sequence = TrainSequence { tokens, targets: &targets, scale: 1.0 / (end - start) as f32 };
+        let batch: Vec<_> = checkpoints.iter().map(|adapter| (adapter, sequence)).collect();
+        let dims = self.sketcher().dims();
+        let mut rows = vec![0.0; dims * batch.len()];
+        model.backward_each(exec, &batch, &mut SketchSink::new(self.sketcher(), &mut rows))?;
+        let sketch = |(adapter, row): (&LoraAdapter, &[f32])| CheckpointSketch {
+            adapter: adapter.hash(),
+            dims,
+            rows: row.to_vec(),
+        };
+        let sketches = checkpoints.iter().zip(rows.chunks_exact(dims)).map(sketch).collect();
         Ok(self.quantise_query(sketches)?)
     }
 }
@@ -138,7 +144,7 @@ fn sketch_sequences(
     let batches = sequences.chunks(BATCH_SEQUENCES).zip(sketch.rows.chunks_mut(BATCH_SEQUENCES * dims));
     let mut done = 0;
     for (batch, rows) in batches {
-        model.backward(exec, adapter, batch, &mut SketchSink { sketcher, rows })?;
+        model.backward(exec, adapter, batch, &mut SketchSink::new(sketcher, rows))?;
         done += batch.len();
         progress(done, sequences.len());
     }
@@ -146,25 +152,25 @@ fn sketch_sequences(
 }
 
 /// Projects what the backward pass hands out, one row a sequence.
-struct SketchSink<'a> {
+#[derive(Debug)]
+pub struct SketchSink<'a> {
     sketcher: &'a Sketcher,
     rows: &'a mut [f32],
+    memory: Projections,
+}
+
+impl<'a> SketchSink<'a> {
+    /// Adds to `rows`, which hold [`Sketcher::dims`] values for each sequence of the batch.
+    pub fn new(sketcher: &'a Sketcher, rows: &'a mut [f32]) -> Self {
+        Self { sketcher, rows, memory: Projections::default() }
+    }
 }
 
 impl GradSink for SketchSink<'_> {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
-        let Some(position) = self.sketcher.position(site.id.0) else { return };
-        let dims = self.sketcher.dims();
-        let gradient = SiteGradient { scale: lora_scale, x: x.data(), d: d.data(), xa: xa.data(), db: db.data() };
-        self.sketcher.add(&mut self.rows[seq * dims..(seq + 1) * dims], position, gradient);
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
+        let Some(position) = self.sketcher.position(grad.site.id.0) else { return };
+        let (x, d, xa, db) = (grad.x.data(), grad.d.data(), grad.xa.data(), grad.db.data());
+        let gradient = SiteGradient { scale: grad.lora_scale, x, d, xa, db };
+        self.sketcher.add_all(cpu, self.rows, position, gradient, grad.seqs, &mut self.memory);
     }
 }

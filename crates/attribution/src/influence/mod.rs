@@ -17,7 +17,7 @@ mod quantise;
 mod sketch;
 
 pub use build::{BuildInfluenceError, InfluenceBuilder};
-pub use engine::SketchError;
+pub use engine::{SketchError, SketchSink};
 pub use index::{InfluenceIndex, QuerySketch, ScoreError};
 pub use policy::{InfluencePolicy, Normalise, PolicyError, Preconditioner, SiteSelection};
 pub use proof::RowProof;

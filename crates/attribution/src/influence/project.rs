@@ -25,14 +25,14 @@ impl Signs {
         Self { width, values }
     }
 
-    /// `rows` (T x length) times the signs: T x width. Each output adds its terms in ascending order; a product with a
-    /// sign is exact, so fused and separate arithmetic agree.
-    pub(crate) fn project(&self, path: Path, rows: &[f32], length: usize) -> Vec<f32> {
-        let tokens = rows.len() / length;
-        let mut out = vec![0.0; tokens * self.width];
+    /// Rows of `rows` (T x length) from `first` on times the signs, as many as `out` has room for. Each output adds its
+    /// terms in ascending order; a product with a sign is exact, so fused and separate arithmetic agree.
+    pub(crate) fn project(&self, path: Path, rows: &[f32], length: usize, first: usize, out: &mut [f32]) {
+        let tokens = out.len() / self.width;
+        let rows = MatRef::new(&rows[first * length..(first + tokens) * length], tokens, length);
+        out.fill(0.0);
         let signs = MatRef::new(&self.values, length, self.width);
-        path.gemm(MatRef::new(rows, tokens, length), signs, &mut MatMut::new(&mut out, tokens, self.width));
-        out
+        path.gemm(rows, signs, &mut MatMut::new(out, tokens, self.width));
     }
 }
 

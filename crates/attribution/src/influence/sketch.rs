@@ -1,6 +1,8 @@
 //! Projected gradients of sequences at one checkpoint.
 
-use openledger_kernels::{MatMut, MatRef, Path};
+use std::ops::Range;
+
+use openledger_kernels::{Cpu, Mat, MatMut, MatRef, Path};
 use openledger_primitives::B256;
 
 use super::policy::{InfluencePolicy, PolicyError};
@@ -8,6 +10,9 @@ use super::project::Signs;
 
 /// Most signs kept in memory, at four bytes each.
 const SIGNS_MAX: u64 = 1 << 26;
+
+/// Tokens that one task projects.
+const TOKENS_PER_TASK: usize = 24;
 
 /// What of an adapted site the sketch needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -115,23 +120,63 @@ impl Sketcher {
     /// # Panics
     /// If the slices do not have the site's shape: that is a programming error, not input.
     pub fn add(&self, sketch: &mut [f32], site: usize, gradient: SiteGradient<'_>) {
-        let shape = self.sites[site];
+        let all = [(0, 0..gradient.xa.len() / self.rank)];
+        self.add_all(&Cpu::new(1), sketch, site, gradient, &all, &mut Projections::default());
+    }
+
+    /// Adds a site's gradients, whose tokens follow one another sequence by sequence, to several sketches: `seqs` says
+    /// in ascending order which sketch of `sketches` each range of tokens belongs to. The bits of a sketch do not depend on the others.
+    pub(crate) fn add_all(
+        &self,
+        cpu: &Cpu,
+        sketches: &mut [f32],
+        site: usize,
+        gradient: SiteGradient<'_>,
+        seqs: &[(usize, Range<usize>)],
+        memory: &mut Projections,
+    ) {
+        self.project(cpu, site, gradient, memory);
         let block = self.rank * self.width;
-        let (a, b) = sketch[2 * block * site..2 * block * (site + 1)].split_at_mut(block);
+        let mut rest = sketches.chunks_exact_mut(self.dims).enumerate();
+        let mut tasks = Vec::with_capacity(2 * seqs.len());
+        for (seq, tokens) in seqs {
+            let Some((_, sketch)) = rest.find(|(at, _)| at == seq) else { continue };
+            let (a, b) = sketch[2 * block * site..2 * block * (site + 1)].split_at_mut(block);
+            tasks.push((a, gradient.db, memory.inputs.view().rows_at(tokens.clone()), tokens));
+            tasks.push((b, gradient.xa, memory.outputs.view().rows_at(tokens.clone()), tokens));
+        }
+        cpu.pool().each(tasks, |_, (out, left, right, tokens)| {
+            let left = MatRef::new(&left[tokens.start * self.rank..tokens.end * self.rank], tokens.len(), self.rank);
+            self.outer(cpu.path(), out, gradient.scale, left, right);
+        });
+    }
+
+    /// The long sides of all tokens, projected.
+    fn project(&self, cpu: &Cpu, site: usize, gradient: SiteGradient<'_>, memory: &mut Projections) {
+        let (shape, tokens) = (self.sites[site], gradient.xa.len() / self.rank);
         let [signs_in, signs_out] = &self.signs[site];
-        let path = Path::best();
-        let inputs = signs_in.project(path, gradient.x, shape.d_in as usize);
-        self.outer(path, a, gradient.scale, gradient.db, &inputs);
-        let outputs = signs_out.project(path, gradient.d, shape.d_out as usize);
-        self.outer(path, b, gradient.scale, gradient.xa, &outputs);
+        memory.inputs.reshape(tokens, self.width);
+        memory.outputs.reshape(tokens, self.width);
+        let parts = TOKENS_PER_TASK * self.width;
+        let parts = memory.inputs.data_mut().chunks_mut(parts).zip(memory.outputs.data_mut().chunks_mut(parts));
+        cpu.pool().each(parts, |task, (inputs, outputs)| {
+            let first = task * TOKENS_PER_TASK;
+            signs_in.project(cpu.path(), gradient.x, shape.d_in as usize, first, inputs);
+            signs_out.project(cpu.path(), gradient.d, shape.d_out as usize, first, outputs);
+        });
     }
 
     /// `out += scale * left^T right`, summed over tokens in order with fused multiply-add before scaling.
-    fn outer(&self, path: Path, out: &mut [f32], scale: f32, left: &[f32], right: &[f32]) {
-        let tokens = left.len() / self.rank;
+    fn outer(&self, path: Path, out: &mut [f32], scale: f32, left: MatRef<'_>, right: MatRef<'_>) {
         let mut sums = vec![0.0f32; out.len()];
-        let (left, right) = (MatRef::new(left, tokens, self.rank), MatRef::new(right, tokens, self.width));
         path.gemm_at(left, right, &mut MatMut::new(&mut sums, self.rank, self.width));
         out.iter_mut().zip(&sums).for_each(|(out, sum)| *out += scale * sum);
     }
+}
+
+/// Projected inputs and output gradients, whose memory is kept from one site to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Projections {
+    inputs: Mat,
+    outputs: Mat,
 }

@@ -1,10 +1,14 @@
-//! Attention, backwards: per sequence and key head, with dense causal matrices.
+//! Attention, backwards: per sequence and key head, some queries at a time.
 
 use openledger_kernels::{Mat, MatMut};
 
 use super::layer::{Backward, Grads};
+use super::zeroed;
 use crate::forward::PlanSeq;
 use crate::kv::KV_BLOCK_TOKENS;
+
+/// Queries whose scores are held at once.
+const QUERIES: usize = 32;
 
 /// One sequence and key head, and the gradients by its queries (head by head), keys and values.
 struct Task<'a> {
@@ -46,33 +50,42 @@ impl Backward<'_> {
         tasks
     }
 
+    /// Queries some at a time, with the keys that the last of them sees.
     fn head(&self, layer: usize, d_out: &Mat, task: Task<'_>) {
         let (config, path) = (&self.pass.weights.config, self.pass.cpu.path());
         let (rows, dim) = (task.seq.rows.len(), config.head_dim);
         let (keys, values) = self.keys_and_values(layer, task.seq, task.head);
         let (keys_t, values_t) = (keys.view().transposed(), values.view().transposed());
-        let (mut dk, mut dv) = (MatMut::new(task.dk, rows, dim), MatMut::new(task.dv, rows, dim));
+        let (mut scores, mut by_p) = (Mat::default(), Mat::default());
         for (i, dq) in task.dq.chunks_exact_mut(rows * dim).enumerate() {
             let head = task.head * config.heads / config.kv_heads + i;
-            let q = columns(&self.kept[layer].q, task.seq, head * dim, dim);
-            let d = columns(d_out, task.seq, head * dim, dim);
-            let mut scores = Mat::zeros(rows, rows);
-            path.gemm(q.view(), keys_t.view(), &mut scores.view_mut());
-            let mut by_p = Mat::zeros(rows, rows);
-            path.gemm(d.view(), values_t.view(), &mut by_p.view_mut());
-            self.softmax_backward(&mut scores, &mut by_p);
-            path.gemm(by_p.view(), keys.view(), &mut MatMut::new(dq, rows, dim));
-            path.gemm_at(by_p.view(), q.view(), &mut dk);
-            path.gemm_at(scores.view(), d.view(), &mut dv);
+            let columns = head * dim..(head + 1) * dim;
+            let q = self.kept[layer].q.view().rows_at(task.seq.rows.clone()).cols_at(columns.clone());
+            let d = d_out.view().rows_at(task.seq.rows.clone()).cols_at(columns);
+            for (block, dq) in dq.chunks_mut(QUERIES * dim).enumerate() {
+                let first = block * QUERIES;
+                let (count, seen) = (dq.len() / dim, first + dq.len() / dim);
+                let (q, d) = (q.rows_at(first..seen), d.rows_at(first..seen));
+                zeroed(&mut scores, count, seen);
+                path.gemm(q, keys_t.view().cols_at(0..seen), &mut scores.view_mut());
+                zeroed(&mut by_p, count, seen);
+                path.gemm(d, values_t.view().cols_at(0..seen), &mut by_p.view_mut());
+                self.softmax_backward(first, &mut scores, &mut by_p);
+                path.gemm(by_p.view(), keys.view().rows_at(0..seen), &mut MatMut::new(dq, count, dim));
+                let (dk, dv) = (&mut task.dk[..seen * dim], &mut task.dv[..seen * dim]);
+                path.gemm_at(by_p.view(), q, &mut MatMut::new(dk, seen, dim));
+                path.gemm_at(scores.view(), d, &mut MatMut::new(dv, seen, dim));
+            }
         }
     }
 
-    /// Turns scores into probabilities, and the gradient by probabilities into that by scores; both causal.
-    fn softmax_backward(&self, scores: &mut Mat, by_p: &mut Mat) {
+    /// Turns scores into probabilities, and the gradient by probabilities into that by scores; both causal. The first
+    /// row is the query at that position.
+    fn softmax_backward(&self, first: usize, scores: &mut Mat, by_p: &mut Mat) {
         let (config, path) = (&self.pass.weights.config, self.pass.cpu.path());
-        let rows = scores.view().rows();
-        let pairs = scores.data_mut().chunks_exact_mut(rows).zip(by_p.data_mut().chunks_exact_mut(rows));
-        for (t, (p, d)) in pairs.enumerate() {
+        let seen = scores.view().cols();
+        let pairs = scores.data_mut().chunks_exact_mut(seen).zip(by_p.data_mut().chunks_exact_mut(seen));
+        for (t, (p, d)) in (first..).zip(pairs) {
             let (p, later_p) = p.split_at_mut(t + 1);
             let (d, later_d) = d.split_at_mut(t + 1);
             later_p.fill(0.0);
@@ -86,9 +99,7 @@ impl Backward<'_> {
             let sum = path.exp_sum(p, top);
             path.scale(p, 1.0 / sum);
             let mean = path.dot(p, d);
-            for (d, p) in d.iter_mut().zip(p) {
-                *d = *p * (*d - mean) * config.attn_scale;
-            }
+            path.softmax_gradient(p, mean, config.attn_scale, d);
             if let Some((cap, capped)) = capped {
                 path.softcap_backward(&capped, cap, d);
             }
@@ -140,15 +151,6 @@ impl Backward<'_> {
             }
         }
     }
-}
-
-/// A sequence's rows of some columns.
-fn columns(from: &Mat, seq: &PlanSeq, first: usize, count: usize) -> Mat {
-    let mut out = Mat::zeros(seq.rows.len(), count);
-    for (row, out) in seq.rows.clone().zip(out.data_mut().chunks_exact_mut(count)) {
-        out.copy_from_slice(&from.view().row(row)[first..first + count]);
-    }
-    out
 }
 
 fn scatter(from: &[f32], to: &mut Mat, seq: &PlanSeq, first: usize, count: usize) {

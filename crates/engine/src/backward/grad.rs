@@ -1,10 +1,9 @@
 //! The gradient of an adapter.
 
-use openledger_kernels::{MatMut, MatRef, Path};
+use openledger_kernels::{Cpu, MatMut, MatRef};
 
-use super::GradSink;
+use super::{GradSink, SiteGrad};
 use crate::lora::LoraAdapter;
-use crate::model::SiteInfo;
 
 /// Gradient by an adapter's parameters, in their order, summed over all sequences that it has seen.
 ///
@@ -14,7 +13,6 @@ pub struct LoraGrad {
     values: Vec<f32>,
     rank: usize,
     starts: Vec<Option<usize>>,
-    path: Path,
 }
 
 impl LoraGrad {
@@ -22,7 +20,7 @@ impl LoraGrad {
     #[must_use]
     pub fn new(adapter: &LoraAdapter) -> Self {
         let values = vec![0.0; adapter.params().len()];
-        Self { values, rank: adapter.config().rank, starts: adapter.starts(), path: Path::best() }
+        Self { values, rank: adapter.config().rank, starts: adapter.starts() }
     }
 
     /// The gradient, flat as [`LoraAdapter::params`].
@@ -43,26 +41,18 @@ impl LoraGrad {
 }
 
 impl GradSink for LoraGrad {
-    fn site(
-        &mut self,
-        _seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
+        let site = grad.site;
         let Some(start) = self.starts[site.id.index()] else { return };
-        let (rank, path) = (self.rank, self.path);
+        let rank = self.rank;
         let values = &mut self.values[start..start + rank * (site.d_in + site.d_out)];
         let (a, b) = values.split_at_mut(rank * site.d_in);
         let scaled = |of: MatRef<'_>| {
             let mut of = of.to_mat();
-            path.scale(of.data_mut(), lora_scale);
+            cpu.path().scale(of.data_mut(), grad.lora_scale);
             of
         };
-        path.gemm_at(scaled(db).view(), x, &mut MatMut::new(a, rank, site.d_in));
-        path.gemm_at(d, scaled(xa).view(), &mut MatMut::new(b, site.d_out, rank));
+        cpu.gemm_at(scaled(grad.db).view(), grad.x, &mut MatMut::new(a, rank, site.d_in));
+        cpu.gemm_at(grad.d, scaled(grad.xa).view(), &mut MatMut::new(b, site.d_out, rank));
     }
 }

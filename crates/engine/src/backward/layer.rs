@@ -1,12 +1,14 @@
 //! One decoder layer, backwards.
 
-use openledger_kernels::{Mat, MatMut, MatRef};
+use std::ops::Range;
 
-use super::{GradSink, zeroed};
+use openledger_kernels::{Mat, MatMut, MatRef, Path};
+
+use super::{GradSink, SiteGrad, zeroed};
 use crate::forward::{Kept, Pass};
 use crate::kv::KvPool;
 use crate::lora::{LoraAdapter, PackedSite};
-use crate::model::{Activation, RopeRows, SiteId, SiteKind};
+use crate::model::{Activation, Acts, RopeRows, SiteId, SiteKind};
 
 /// Rows of one task of an adapter's products.
 const ROWS_PER_TASK: usize = 24;
@@ -14,11 +16,10 @@ const ROWS_PER_TASK: usize = 24;
 /// What stays the same through the backward pass of one part of a batch.
 pub(super) struct Backward<'a> {
     pub(super) pass: Pass<'a>,
-    pub(super) adapter: &'a LoraAdapter,
     pub(super) kept: &'a [Kept],
     pub(super) kv: &'a KvPool,
-    /// Index in the whole batch of the part's first sequence.
-    pub(super) first: usize,
+    /// Each sequence's index in the whole batch, and its rows.
+    pub(super) seqs: Vec<(usize, Range<usize>)>,
 }
 
 /// Gradients by activations, rows by width.
@@ -38,6 +39,8 @@ pub(crate) struct Grads {
     pub(super) q: Mat,
     pub(super) k: Mat,
     pub(super) v: Mat,
+    /// Gradients by outputs, as integers.
+    acts: Acts,
     /// An input computed again.
     x: Mat,
     xa: Mat,
@@ -64,12 +67,12 @@ impl Backward<'_> {
             None => &g.h,
             Some([_, norm]) => self.through_norm(&kept.down_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::Down), &g.x, out, Some(&mut g.gate), &mut products);
         self.activation_backward(kept, g);
         self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
         zeroed(&mut g.normed, rows, self.pass.weights.config.hidden);
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::Gate), &g.x, &g.gate, Some(&mut g.normed), &mut products);
         self.site(SiteId::new(index, SiteKind::Up), &g.x, &g.up, Some(&mut g.normed), &mut products);
         self.add_through_norm(&kept.h_mid, &layer.ffn_norm, &g.normed, &mut g.h);
@@ -82,7 +85,7 @@ impl Backward<'_> {
             None => &g.h,
             Some([norm, _]) => self.through_norm(&kept.o_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         self.site(SiteId::new(index, SiteKind::O), &kept.attn, out, Some(&mut g.attn), &mut products);
     }
 
@@ -96,7 +99,7 @@ impl Backward<'_> {
         }
         self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
         zeroed(&mut g.normed, self.pass.plan.rows(), self.pass.weights.config.hidden);
-        let mut products = Products { xa: &mut g.xa, db: &mut g.db, sink };
+        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
         for (kind, d) in [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)] {
             // Nothing below the first layer has a gradient: embeddings are frozen.
             let dx = (index > 0).then_some(&mut g.normed);
@@ -112,47 +115,48 @@ impl Backward<'_> {
         let weights = self.pass.weights;
         let info = &weights.sites[id.index()];
         if let Some(dx) = &mut dx {
-            weights.layers[info.layer].linear(info.kind).backward(self.pass.cpu, d.view(), &mut dx.view_mut());
+            let linear = weights.layers[info.layer].linear(info.kind);
+            products.acts.backward(self.pass.cpu, d.view(), linear, dx);
         }
-        let Some(site) = self.adapter.packed(id) else { return };
-        self.adapter_products(site, x.view(), d.view(), dx, products);
-        for seq in &self.pass.plan.seqs {
-            let rows = |mat: &'_ Mat| mat.view().rows().min(seq.rows.end);
-            debug_assert_eq!(rows(x), seq.rows.end);
-            let part = seq.rows.clone();
-            let (xa, db) = (products.xa.view().rows_at(part.clone()), products.db.view().rows_at(part.clone()));
-            let (x, d) = (x.view().rows_at(part.clone()), d.view().rows_at(part));
-            products.sink.site(self.first + seq.chunk, info, site.scale, x, d, xa, db);
-        }
+        // All adapters are configured alike, so the first answers for them.
+        let Some(first) = self.adapters().next().and_then(|(adapter, _)| adapter.packed(id)) else { return };
+        self.adapter_products(id, first.a.view().rows(), x.view(), d.view(), dx, products);
+        let (xa, db) = (products.xa.view(), products.db.view());
+        let (x, d) = (x.view(), d.view());
+        let grad = SiteGrad { site: info, lora_scale: first.scale, seqs: &self.seqs, x, d, xa, db };
+        products.sink.site(self.pass.cpu, &grad);
+    }
+
+    /// The adapters, each with its rows, in order.
+    fn adapters(&self) -> impl Iterator<Item = (&LoraAdapter, &Range<usize>)> {
+        self.pass.plan.segments.iter().filter_map(|segment| Some((segment.adapter?, &segment.rows)))
     }
 
     /// `xa = x Aᵀ`, `db = d B`, `dx += s db A`.
     fn adapter_products(
         &self,
-        site: &PackedSite,
+        id: SiteId,
+        rank: usize,
         x: MatRef<'_>,
         d: MatRef<'_>,
         dx: Option<&mut Mat>,
         products: &mut Products<'_>,
     ) {
-        let (rank, path) = (site.a.view().rows(), self.pass.cpu.path());
         zeroed(products.xa, x.rows(), rank);
         zeroed(products.db, x.rows(), rank);
-        let xa = products.xa.data_mut().chunks_mut(ROWS_PER_TASK * rank);
-        let db = products.db.data_mut().chunks_mut(ROWS_PER_TASK * rank);
-        let mut dx = dx.map(|dx| dx.data_mut().chunks_mut(ROWS_PER_TASK * x.cols()));
-        let tasks = xa.zip(db).map(|(xa, db)| (xa, db, dx.as_mut().and_then(Iterator::next)));
-        self.pass.cpu.pool().each(tasks, |task, (xa, db, dx)| {
-            let (first, rows) = (task * ROWS_PER_TASK, xa.len() / rank);
-            let part = first..first + rows;
-            path.gemm(x.rows_at(part.clone()), site.a_t.view(), &mut MatMut::new(xa, rows, rank));
-            path.gemm(d.rows_at(part), site.b.view(), &mut MatMut::new(db, rows, rank));
-            if let Some(dx) = dx {
-                let mut scaled = db.to_vec();
-                path.scale(&mut scaled, site.scale);
-                path.gemm(MatRef::new(&scaled, rows, rank), site.a.view(), &mut MatMut::new(dx, rows, x.cols()));
+        let (mut xa, mut db) = (products.xa.data_mut(), products.db.data_mut());
+        let mut dx = dx.map(Mat::data_mut);
+        let mut tasks = Vec::new();
+        for (adapter, rows) in self.adapters() {
+            let Some(site) = adapter.packed(id) else { continue };
+            for first in rows.clone().step_by(ROWS_PER_TASK) {
+                let rows = first..rows.end.min(first + ROWS_PER_TASK);
+                let (xa, db) = (take(&mut xa, rows.len() * rank), take(&mut db, rows.len() * rank));
+                let dx = dx.as_mut().map(|dx| take(dx, rows.len() * x.cols()));
+                tasks.push(AdapterTask { site, x: x.rows_at(rows.clone()), d: d.rows_at(rows), xa, db, dx });
             }
-        });
+        }
+        self.pass.cpu.pool().each(tasks, |_, task| task.run(self.pass.cpu.path()));
     }
 
     /// From the product's gradient in `g.gate` to those of gate and up.
@@ -204,8 +208,39 @@ impl Backward<'_> {
     }
 }
 
+/// Cuts the first `len` elements off `rest`.
+fn take<'a>(rest: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
+    let (first, after) = std::mem::take(rest).split_at_mut(len);
+    *rest = after;
+    first
+}
+
+/// An adapter's products for some rows of one site.
+struct AdapterTask<'a> {
+    site: &'a PackedSite,
+    x: MatRef<'a>,
+    d: MatRef<'a>,
+    xa: &'a mut [f32],
+    db: &'a mut [f32],
+    dx: Option<&'a mut [f32]>,
+}
+
+impl AdapterTask<'_> {
+    fn run(self, path: Path) {
+        let (rows, cols, rank) = (self.x.rows(), self.x.cols(), self.site.a.view().rows());
+        path.gemm(self.x, self.site.a_t.view(), &mut MatMut::new(self.xa, rows, rank));
+        path.gemm(self.d, self.site.b.view(), &mut MatMut::new(self.db, rows, rank));
+        if let Some(dx) = self.dx {
+            let mut scaled = self.db.to_vec();
+            path.scale(&mut scaled, self.site.scale);
+            path.gemm(MatRef::new(&scaled, rows, rank), self.site.a.view(), &mut MatMut::new(dx, rows, cols));
+        }
+    }
+}
+
 /// Where an adapter's products go.
 struct Products<'a> {
+    acts: &'a mut Acts,
     xa: &'a mut Mat,
     db: &'a mut Mat,
     sink: &'a mut dyn GradSink,

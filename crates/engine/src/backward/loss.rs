@@ -3,8 +3,9 @@
 use openledger_kernels::{Mat, MatRef};
 
 use super::layer::{Backward, Grads};
-use super::{SequenceLoss, TrainSequence, zeroed};
+use super::{Item, SequenceLoss, zeroed};
 use crate::forward::Work;
+use crate::model::Acts;
 
 /// Positions whose logits are held at once: 32 MB for a vocabulary of 128k.
 const POSITIONS: usize = 64;
@@ -22,7 +23,7 @@ impl Backward<'_> {
     pub(super) fn loss(
         &self,
         h: &Mat,
-        batch: &[TrainSequence<'_>],
+        batch: &[Item<'_>],
         work: &mut Work,
         grads: &mut Grads,
         losses: &mut [SequenceLoss],
@@ -36,13 +37,13 @@ impl Backward<'_> {
                 losses[position.seq].loss_sum += value;
                 losses[position.seq].tokens += 1;
             }
-            self.through_output(h, positions, logits.view(), grads);
+            self.through_output(h, positions, logits.view(), &mut work.acts, grads);
         }
     }
 
-    fn positions(&self, batch: &[TrainSequence<'_>]) -> Vec<Position> {
+    fn positions(&self, batch: &[Item<'_>]) -> Vec<Position> {
         let of_seq = |seq: &crate::forward::PlanSeq| {
-            let (index, sequence, rows) = (seq.chunk, &batch[seq.chunk], seq.rows.clone());
+            let (index, sequence, rows) = (seq.chunk, &batch[seq.chunk].1, seq.rows.clone());
             let targets = rows.zip(sequence.targets).filter_map(|(row, target)| Some((row, (*target)?)));
             let position = |(row, target)| Position { row, seq: index, target: target as usize, scale: sequence.scale };
             targets.map(position).collect::<Vec<_>>()
@@ -70,10 +71,17 @@ impl Backward<'_> {
         values
     }
 
-    fn through_output(&self, h: &Mat, positions: &[Position], logits: MatRef<'_>, grads: &mut Grads) {
+    fn through_output(
+        &self,
+        h: &Mat,
+        positions: &[Position],
+        logits: MatRef<'_>,
+        acts: &mut Acts,
+        grads: &mut Grads,
+    ) {
         let (weights, cpu) = (self.pass.weights, self.pass.cpu);
         let mut d = Mat::zeros(positions.len(), weights.config.hidden);
-        weights.output().backward(cpu, logits, &mut d.view_mut());
+        acts.backward(cpu, logits, weights.output(), &mut d);
         for (i, position) in positions.iter().enumerate() {
             let hidden = weights.config.hidden;
             let out = &mut grads.h.data_mut()[position.row * hidden..(position.row + 1) * hidden];

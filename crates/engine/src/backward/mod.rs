@@ -8,7 +8,9 @@ mod grad;
 mod layer;
 mod loss;
 
-use openledger_kernels::{Mat, MatRef};
+use std::ops::Range;
+
+use openledger_kernels::{Cpu, Mat, MatRef};
 
 pub use grad::LoraGrad;
 
@@ -46,27 +48,36 @@ pub struct SequenceLoss {
     pub tokens: u32,
 }
 
+/// The parts of which the LoRA gradients of one site are made, for all sequences of a pass, each under its adapter.
+///
+/// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
+/// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`. Sequences follow one another in the order of the
+/// batch, each with its positions up to the last target, after which all gradients are zero.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteGrad<'a> {
+    /// The site.
+    pub site: &'a SiteInfo,
+    /// The adapter's factor s.
+    pub lora_scale: f32,
+    /// Each sequence's index in the batch, and its rows.
+    pub seqs: &'a [(usize, Range<usize>)],
+    /// Inputs.
+    pub x: MatRef<'a>,
+    /// Gradients by outputs.
+    pub d: MatRef<'a>,
+    /// Inputs times Aᵀ.
+    pub xa: MatRef<'a>,
+    /// Gradients by outputs times B.
+    pub db: MatRef<'a>,
+}
+
 /// Takes the parts of which every LoRA gradient is made.
 ///
-/// Called for every adapted site of every sequence that has a target: layers from last to first; within a layer down,
-/// gate, up, o, q, k, v; within a site sequences in order. T counts the positions up to the last target, after
-/// which all gradients are zero.
+/// Called for every adapted site, with every sequence that has a target: layers from last to first; within a layer down,
+/// gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
 pub trait GradSink {
-    /// One site of one sequence.
-    ///
-    /// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
-    /// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`.
-    #[allow(clippy::too_many_arguments)]
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        lora_scale: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    );
+    /// One site; `cpu` has the pass's threads.
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>);
 }
 
 /// Why a batch is refused.
@@ -101,8 +112,8 @@ pub enum BackwardError {
         /// The smaller of the model's context and [`BACKWARD_ROWS_MAX`].
         limit: usize,
     },
-    /// The adapter was made for a model of another shape.
-    #[error("the adapter belongs to a model of another shape")]
+    /// An adapter was made for a model of another shape, or differs in rank, factor or sites from the batch's first.
+    #[error("an adapter belongs to a model of another shape, or is not configured as the batch's first")]
     Adapter,
 }
 
@@ -115,10 +126,13 @@ pub(crate) struct BackwardScratch {
     pub(crate) grads: layer::Grads,
 }
 
+/// A sequence under an adapter.
+type Item<'a> = (&'a LoraAdapter, TrainSequence<'a>);
+
 /// Sequences whose activations are held at once.
 struct Part<'a> {
     first: usize,
-    batch: &'a [TrainSequence<'a>],
+    batch: &'a [Item<'a>],
 }
 
 impl Model {
@@ -135,20 +149,34 @@ impl Model {
         batch: &[TrainSequence<'_>],
         sink: &mut dyn GradSink,
     ) -> Result<Vec<SequenceLoss>, BackwardError> {
-        self.check_training(adapter, batch)?;
+        let items = batch.iter().map(|sequence| (adapter, *sequence)).collect::<Vec<_>>();
+        self.backward_each(exec, &items, sink)
+    }
+
+    /// As [`backward`](Self::backward), each sequence under an adapter of its own; all are configured alike.
+    ///
+    /// # Errors
+    /// If the batch is refused; the sink has seen nothing then.
+    pub fn backward_each(
+        &self,
+        exec: &mut Exec,
+        batch: &[(&LoraAdapter, TrainSequence<'_>)],
+        sink: &mut dyn GradSink,
+    ) -> Result<Vec<SequenceLoss>, BackwardError> {
+        self.check_training(batch)?;
         let mut losses = vec![SequenceLoss::default(); batch.len()];
         for part in parts(batch) {
-            self.backward_part(exec, adapter, &part, &mut losses[part.first..], sink);
+            self.backward_part(exec, &part, &mut losses[part.first..], sink);
         }
         Ok(losses)
     }
 
-    fn check_training(&self, adapter: &LoraAdapter, batch: &[TrainSequence<'_>]) -> Result<(), BackwardError> {
-        if !adapter.fits(self.sites()) {
-            return Err(BackwardError::Adapter);
-        }
+    fn check_training(&self, batch: &[Item<'_>]) -> Result<(), BackwardError> {
         let (vocab, limit) = (self.config().vocab, self.config().context.min(BACKWARD_ROWS_MAX));
-        for (seq, TrainSequence { tokens, targets, .. }) in batch.iter().enumerate() {
+        for (seq, (adapter, TrainSequence { tokens, targets, .. })) in batch.iter().enumerate() {
+            if !adapter.fits(self.sites()) || adapter.config() != batch[0].0.config() {
+                return Err(BackwardError::Adapter);
+            }
             if tokens.len() != targets.len() {
                 return Err(BackwardError::Targets { seq, tokens: tokens.len(), targets: targets.len() });
             }
@@ -166,7 +194,6 @@ impl Model {
     fn backward_part(
         &self,
         exec: &mut Exec,
-        adapter: &LoraAdapter,
         part: &Part<'_>,
         losses: &mut [SequenceLoss],
         sink: &mut dyn GradSink,
@@ -176,7 +203,7 @@ impl Model {
         let kv = pool_for(kv, config, part.batch);
         let mut plan = Plan::default();
         let mut held = Vec::new();
-        for (i, sequence) in part.batch.iter().enumerate().filter(|(_, sequence)| used(sequence) > 0) {
+        for (i, (adapter, sequence)) in part.batch.iter().enumerate().filter(|(_, (_, sequence))| used(sequence) > 0) {
             let mut seq = SeqKv::default();
             // The pool was made large enough for the whole part.
             if kv.grow(&mut seq, used(sequence)).is_ok() {
@@ -191,7 +218,8 @@ impl Model {
             pass.layer(layer, &mut kept[layer], work, kv);
             std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
         }
-        let backward = layer::Backward { pass, adapter, kept, kv, first: part.first };
+        let seqs = plan.seqs.iter().map(|seq| (part.first + seq.chunk, seq.rows.clone())).collect();
+        let backward = layer::Backward { pass, kept, kv, seqs };
         backward.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
         for layer in (0..config.layers).rev() {
             backward.layer(layer, &work.rope, grads, sink);
@@ -206,10 +234,10 @@ fn used(sequence: &TrainSequence<'_>) -> usize {
 }
 
 /// Cuts a batch where the activations of a part reach their limit.
-fn parts<'a>(batch: &'a [TrainSequence<'a>]) -> Vec<Part<'a>> {
+fn parts<'a>(batch: &'a [Item<'a>]) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
     let (mut first, mut rows) = (0, 0);
-    for (i, sequence) in batch.iter().enumerate() {
+    for (i, (_, sequence)) in batch.iter().enumerate() {
         if i > first && rows + used(sequence) > PART_ROWS {
             parts.push(Part { first, batch: &batch[first..i] });
             (first, rows) = (i, 0);
@@ -223,8 +251,8 @@ fn parts<'a>(batch: &'a [TrainSequence<'a>]) -> Vec<Part<'a>> {
 }
 
 /// The kept pool, or a new one if that one is too small or for another model.
-fn pool_for<'a>(kept: &'a mut Option<KvPool>, config: &ModelConfig, batch: &[TrainSequence<'_>]) -> &'a mut KvPool {
-    let needed = batch.iter().map(|sequence| used(sequence).div_ceil(KV_BLOCK_TOKENS)).sum();
+fn pool_for<'a>(kept: &'a mut Option<KvPool>, config: &ModelConfig, batch: &[Item<'_>]) -> &'a mut KvPool {
+    let needed = batch.iter().map(|(_, sequence)| used(sequence).div_ceil(KV_BLOCK_TOKENS)).sum();
     if kept.as_ref().is_some_and(|pool| pool.shape() != KvShape::of(config) || pool.free_blocks() < needed) {
         *kept = None;
     }

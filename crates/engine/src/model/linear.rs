@@ -1,18 +1,31 @@
 //! One frozen linear map, quantised or not.
 
+use std::sync::OnceLock;
+
 use alloy_primitives::Keccak256;
-use openledger_kernels::{Cpu, Mat, MatMut, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows};
+use openledger_kernels::{Cpu, Mat, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows};
+
+use super::ModelOptions;
 
 /// `y = W x` with W out x in.
 #[derive(Debug)]
 pub(crate) enum Linear {
-    /// int8 blocks.
-    Q8(Q8Matrix),
+    /// int8 blocks, and what the first gradient makes of them.
+    Q8 { w: Q8Matrix, back: Back },
     /// f32, as it is and transposed.
     F32 { w: Mat, w_t: Mat },
 }
 
-/// Inputs of linear maps: the rows, and their integers if the maps are quantised.
+/// How a gradient goes through int8 blocks.
+#[derive(Debug)]
+pub(crate) enum Back {
+    /// Against the transpose, quantised once more.
+    Q8(OnceLock<Q8Matrix>),
+    /// Against integers times scales.
+    F32(OnceLock<Mat>),
+}
+
+/// Inputs of linear maps, or gradients by their outputs: the integers, if the maps are quantised.
 #[derive(Debug, Default)]
 pub(crate) struct Acts {
     quantised: QuantisedRows,
@@ -25,9 +38,14 @@ pub(crate) struct Product<'a> {
 }
 
 impl Linear {
-    pub(crate) fn new(weights: Vec<f32>, out: usize, input: usize, quantise: bool) -> Result<Self, NotFinite> {
-        if quantise {
-            return Ok(Self::Q8(Q8Matrix::quantise(&weights, out, input, Path::best())?));
+    pub(crate) fn new(weights: Vec<f32>, out: usize, input: usize, options: ModelOptions) -> Result<Self, NotFinite> {
+        if options.quantise {
+            let w = Q8Matrix::quantise(&weights, out, input, Path::best())?;
+            let back = match options.exact_gradients {
+                false => Back::Q8(OnceLock::new()),
+                true => Back::F32(OnceLock::new()),
+            };
+            return Ok(Self::Q8 { w, back });
         }
         let w = MatRef::new(&weights, out, input);
         Ok(Self::F32 { w: w.to_mat(), w_t: w.transposed() })
@@ -35,14 +53,15 @@ impl Linear {
 
     pub(crate) fn d_out(&self) -> usize {
         match self {
-            Self::Q8(matrix) => matrix.rows(),
+            Self::Q8 { w, .. } => w.rows(),
             Self::F32 { w, .. } => w.view().rows(),
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
         match self {
-            Self::Q8(matrix) => matrix.bytes(),
+            Self::Q8 { w, back: Back::Q8(w_t) } => w.bytes() + w_t.get().map_or(0, Q8Matrix::bytes),
+            Self::Q8 { w, back: Back::F32(exact) } => w.bytes() + exact.get().map_or(0, |w| size_of_val(w.data())),
             Self::F32 { w, w_t } => size_of_val(w.data()) + size_of_val(w_t.data()),
         }
     }
@@ -50,16 +69,8 @@ impl Linear {
     /// One output's weights as f32.
     pub(crate) fn row(&self, row: usize, out: &mut [f32]) {
         match self {
-            Self::Q8(matrix) => matrix.dequantise_row(row, out),
+            Self::Q8 { w, .. } => w.dequantise_row(row, out),
             Self::F32 { w, .. } => out.copy_from_slice(w.view().row(row)),
-        }
-    }
-
-    /// `dx += dy W`.
-    pub(crate) fn backward(&self, cpu: &Cpu, dy: MatRef<'_>, dx: &mut MatMut<'_>) {
-        match self {
-            Self::Q8(matrix) => cpu.q8_backward(dy, matrix, dx),
-            Self::F32 { w, .. } => cpu.gemm(dy, w.view(), dx),
         }
     }
 
@@ -72,9 +83,9 @@ impl Linear {
             hasher.update((cols as u32).to_be_bytes());
         };
         match self {
-            Self::Q8(matrix) => {
-                header(hasher, 8, matrix.rows(), matrix.cols());
-                (0..matrix.rows()).for_each(|row| hasher.update(q8_row(matrix, row)));
+            Self::Q8 { w, .. } => {
+                header(hasher, 8, w.rows(), w.cols());
+                (0..w.rows()).for_each(|row| hasher.update(q8_row(w, row)));
             }
             Self::F32 { w, .. } => {
                 header(hasher, 32, w.view().rows(), w.view().cols());
@@ -82,6 +93,13 @@ impl Linear {
             }
         }
     }
+}
+
+fn dequantised(matrix: &Q8Matrix) -> Mat {
+    let mut out = Mat::zeros(matrix.rows(), matrix.cols());
+    let rows = out.data_mut().chunks_exact_mut(matrix.cols());
+    rows.enumerate().for_each(|(row, out)| matrix.dequantise_row(row, out));
+    out
 }
 
 fn q8_row(matrix: &Q8Matrix, row: usize) -> Vec<u8> {
@@ -103,13 +121,13 @@ impl Acts {
         for product in &mut products {
             product.out.reshape(x.rows(), product.linear.d_out());
         }
-        if products.iter().any(|product| matches!(product.linear, Linear::Q8(_))) {
+        if products.iter().any(|product| matches!(product.linear, Linear::Q8 { .. })) {
             cpu.quantise(x, &mut self.quantised);
         }
         let mut quantised = Vec::with_capacity(products.len());
         for Product { linear, out } in products {
             match linear {
-                Linear::Q8(weights) => quantised.push(Q8Product { weights, out: out.view_mut() }),
+                Linear::Q8 { w: weights, .. } => quantised.push(Q8Product { weights, out: out.view_mut() }),
                 Linear::F32 { w_t, .. } => {
                     out.fill(0.0);
                     cpu.gemm(x, w_t.view(), &mut out.view_mut());
@@ -117,5 +135,21 @@ impl Acts {
             }
         }
         cpu.q8_matmul(&self.quantised, &mut quantised);
+    }
+
+    /// `dx += dy W`; with int8 blocks, of the integers of dy and of the transpose.
+    pub(crate) fn backward(&mut self, cpu: &Cpu, dy: MatRef<'_>, linear: &Linear, dx: &mut Mat) {
+        match linear {
+            Linear::Q8 { w, back: Back::Q8(w_t) } => {
+                let weights = w_t.get_or_init(|| w.transposed(cpu));
+                cpu.quantise(dy, &mut self.quantised);
+                cpu.q8_matmul_add(&self.quantised, &mut [Q8Product { weights, out: dx.view_mut() }]);
+            }
+            Linear::Q8 { w, back: Back::F32(exact) } => {
+                let exact = exact.get_or_init(|| dequantised(w));
+                cpu.gemm(dy, exact.view(), &mut dx.view_mut());
+            }
+            Linear::F32 { w, .. } => cpu.gemm(dy, w.view(), &mut dx.view_mut()),
+        }
     }
 }

@@ -28,11 +28,14 @@ pub struct ModelOptions {
     /// Whether linear weights and their inputs are int8 blocks, which is what every receipt means. Without it
     /// everything is f32, for comparison with other implementations and with finite differences.
     pub quantise: bool,
+    /// Whether gradients go through int8 weights as f32 products with integers times scales, instead of int8 products
+    /// with the transpose: to measure what those change.
+    pub exact_gradients: bool,
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self { quantise: true }
+        Self { quantise: true, exact_gradients: false }
     }
 }
 

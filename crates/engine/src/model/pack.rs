@@ -108,7 +108,7 @@ impl Packer<'_> {
 
     fn linear(&self, name: &str, out: usize, input: usize) -> Result<Linear, OpenModelError> {
         let weights = self.raw.tensor(name, &[out, input])?.to_f32()?;
-        Linear::new(weights, out, input, self.options.quantise).map_err(|bad| OpenModelError::NotFinite {
+        Linear::new(weights, out, input, self.options).map_err(|bad| OpenModelError::NotFinite {
             tensor: name.to_owned(),
             row: bad.row,
             col: bad.col,

@@ -1,11 +1,11 @@
 //! The backward pass against finite differences of the reference, and its independence of batch, threads and path.
 
 use openledger_engine::{
-    BackwardError, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, MatRef, Model, ModelConfig, SiteInfo,
-    TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, Model, ModelConfig, ModelOptions,
+    SiteGrad, TrainSequence,
 };
 
-use super::decoder::{Decoder, adapter, families, llama, model, start_of, tokens};
+use super::decoder::{Decoder, adapter, families, llama, model, model_with, start_of, tokens};
 
 struct Example {
     tokens: Vec<u32>,
@@ -91,6 +91,55 @@ fn quantisation_changes_gradients_by_little() {
     }
 }
 
+/// Cosine of two gradients, and the ratio of their lengths.
+fn likeness(exact: &[f32], got: &[f32]) -> (f64, f64) {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (exact_length, length) = (dot(exact, exact).sqrt(), dot(got, got).sqrt());
+    (dot(exact, got) / (exact_length * length), length / exact_length)
+}
+
+#[test]
+fn int8_gradients_are_close_to_f32_ones_at_the_same_activations_at_every_site() {
+    for config in families() {
+        let adapter = adapter(&config, 3, 4);
+        let example = example(1, 29);
+        let of = |exact_gradients| {
+            let model = model_with(&config, 3, ModelOptions { exact_gradients, ..ModelOptions::default() });
+            gradient(&model, &mut Exec::new(1), &adapter, &[(&example, 1.0)])
+        };
+        let ((exact, exact_losses), (int8, losses)) = (of(true), of(false));
+        assert_eq!(bits(&exact_losses), bits(&losses), "the forward pass is the same");
+        assert_ne!(bits(&exact), bits(&int8), "{}: the backward pass is not int8", config.architecture);
+        for site in adapter.sites() {
+            let start = start_of(&adapter, site.info.id).unwrap();
+            let range = start..start + site.a.len() + site.b.len();
+            let (cosine, length) = likeness(&exact[range.clone()], &int8[range]);
+            let what = format!("{} {}", config.architecture, site.info.path());
+            assert!(cosine > 0.999 && (length - 1.0).abs() < 0.02, "{what}: cosine {cosine}, length {length}");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_has_the_same_gradient_bits_among_sequences_of_other_adapters() {
+    let config = llama();
+    let model = model(&config, 3, true);
+    let adapters = [adapter(&config, 3, 4), adapter(&config, 3, 5), adapter(&config, 3, 6)];
+    let examples = [example(1, 30), example(2, 11), example(3, 25), example(4, 8)];
+    let under = [0, 1, 1, 2];
+    let sequences = examples.iter().zip(under).map(|(example, adapter)| {
+        let sequence = TrainSequence { tokens: &example.tokens, targets: &example.targets, scale: 0.5 };
+        (&adapters[adapter], sequence)
+    });
+    let mut split = Split { grads: under.iter().map(|at| LoraGrad::new(&adapters[*at])).collect() };
+    let losses = model.backward_each(&mut Exec::new(2), &sequences.collect::<Vec<_>>(), &mut split).unwrap();
+    for (i, example) in examples.iter().enumerate() {
+        let (alone, loss) = gradient(&model, &mut Exec::new(1), &adapters[under[i]], &[(example, 0.5)]);
+        assert!(bits(split.grads[i].values()) == bits(&alone), "sequence {i}");
+        assert_eq!(loss[0].to_bits(), losses[i].loss_sum.to_bits());
+    }
+}
+
 #[test]
 fn a_sequence_has_the_same_gradient_bits_alone_and_in_any_batch() {
     let config = llama();
@@ -115,17 +164,13 @@ struct Split {
 }
 
 impl GradSink for Split {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        s: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
-        self.grads[seq].site(0, site, s, x, d, xa, db);
+    fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
+        for (seq, rows) in grad.seqs {
+            let (x, d) = (grad.x.rows_at(rows.clone()), grad.d.rows_at(rows.clone()));
+            let (xa, db) = (grad.xa.rows_at(rows.clone()), grad.db.rows_at(rows.clone()));
+            let alone = [(0, 0..rows.len())];
+            self.grads[*seq].site(cpu, &SiteGrad { seqs: &alone, x, d, xa, db, ..*grad });
+        }
     }
 }
 
@@ -166,19 +211,11 @@ struct Checks<'a> {
 }
 
 impl GradSink for Checks<'_> {
-    fn site(
-        &mut self,
-        seq: usize,
-        site: &SiteInfo,
-        s: f32,
-        x: MatRef<'_>,
-        d: MatRef<'_>,
-        xa: MatRef<'_>,
-        db: MatRef<'_>,
-    ) {
+    fn site(&mut self, _: &Cpu, grad: &SiteGrad<'_>) {
+        let (site, SiteGrad { x, d, xa, db, .. }) = (grad.site, *grad);
         let lora = self.adapter.site(site.id).unwrap();
         assert_eq!((x.cols(), d.cols(), xa.cols(), db.cols()), (site.d_in, site.d_out, lora.rank, lora.rank));
-        assert_eq!((x.rows(), s), (d.rows(), lora.scale));
+        assert_eq!((x.rows(), grad.lora_scale), (d.rows(), lora.scale));
         for t in 0..x.rows() {
             for r in 0..lora.rank {
                 let down: f32 = (0..site.d_in).map(|i| x.row(t)[i] * lora.a[r * site.d_in + i]).sum();
@@ -187,7 +224,13 @@ impl GradSink for Checks<'_> {
                 assert!((db.row(t)[r] - up).abs() < 1e-3 * (1.0 + up.abs()), "{} db", site.path());
             }
         }
-        self.calls.push((seq, site.id.0));
+        let mut next = 0;
+        for (seq, rows) in grad.seqs {
+            assert_eq!(rows.start, next);
+            next = rows.end;
+            self.calls.push((*seq, site.id.0));
+        }
+        assert_eq!(next, x.rows());
     }
 }
 
@@ -232,6 +275,11 @@ fn batches_that_make_no_sense_are_refused() {
         let batch = [TrainSequence { tokens, targets, scale: 1.0 }];
         model.backward(&mut Exec::new(1), &adapter, &batch, &mut LoraGrad::new(&adapter)).map(|_| ())
     };
+    let other = openledger_engine::LoraAdapter::new(&config, &openledger_engine::LoraConfig::all_linear(2), 1).unwrap();
+    let sequence = TrainSequence { tokens: &[1], targets: &[Some(2)], scale: 1.0 };
+    let mixed = [(&adapter, sequence), (&other, sequence)];
+    let refused = model.backward_each(&mut Exec::new(1), &mixed, &mut LoraGrad::new(&adapter));
+    assert!(matches!(refused, Err(BackwardError::Adapter)));
     assert!(matches!(run(&[1, 2], &[None]), Err(BackwardError::Targets { seq: 0, tokens: 2, targets: 1 })));
     assert!(matches!(run(&[1], &[Some(50)]), Err(BackwardError::Token { token: 50, vocab: 50 })));
     assert!(matches!(run(&[1; 65], &[None; 65]), Err(BackwardError::Length { seq: 0, len: 65, limit: 64 })));

@@ -108,6 +108,10 @@ fn tokenizer() -> Tokenizer {
 }
 
 pub(crate) fn model(config: &ModelConfig, seed: u64, quantise: bool) -> Model {
+    model_with(config, seed, ModelOptions { quantise, ..ModelOptions::default() })
+}
+
+pub(crate) fn model_with(config: &ModelConfig, seed: u64, options: ModelOptions) -> Model {
     let tensors = tensors(config, seed);
     let raw = |(name, (shape, values)): (String, (Vec<usize>, Vec<f32>))| {
         let tensor = RawTensor::from_f32(&name, shape, values).unwrap();
@@ -115,7 +119,7 @@ pub(crate) fn model(config: &ModelConfig, seed: u64, quantise: bool) -> Model {
     };
     let tensors = tensors.into_iter().map(raw).collect();
     let raw = RawModel { config: config.clone(), tensors, tokenizer: tokenizer(), chat_template: None };
-    Model::from_raw(&raw, ModelOptions { quantise }).unwrap()
+    Model::from_raw(&raw, options).unwrap()
 }
 
 /// An adapter whose A and B are both random.

@@ -34,7 +34,7 @@ impl Golden {
     }
 
     fn model(&self, quantise: bool) -> Model {
-        Model::open_with(&self.folder, ModelOptions { quantise }).unwrap()
+        Model::open_with(&self.folder, ModelOptions { quantise, ..ModelOptions::default() }).unwrap()
     }
 
     fn logits(&self, model: &Model, adapter: Option<&LoraAdapter>) -> Vec<f32> {

@@ -8,6 +8,7 @@ mod avx512;
 mod portable;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use crate::path::{Kind, Path};
 use crate::q8::TILE;
@@ -19,8 +20,17 @@ const INNER: usize = 256;
 /// Fewest rows of A for which copying B's columns together pays.
 const PACK_ROWS_MIN: usize = 8;
 
+/// 256 rows of 16 columns of B, copied together.
+#[repr(align(64))]
+struct Packed {
+    rows: [[MaybeUninit<f32>; PANEL]; INNER],
+}
+
 /// Rows of C in one task: a multiple of every path's register block.
 const ROWS_PER_TASK: usize = 24;
+
+/// Rows and columns of C in one task of a product with a transposed left side.
+const SQUARE: usize = 96;
 
 /// Columns of C that are computed together.
 const PANEL: usize = TILE;
@@ -43,6 +53,15 @@ unsafe impl Sync for SharedMut<'_> {}
 impl<'a> SharedMut<'a> {
     pub(crate) fn new(mat: &'a mut MatMut<'_>) -> Self {
         Self { ptr: mat.data.as_mut_ptr(), rows: mat.rows, cols: mat.cols, _life: PhantomData }
+    }
+
+    /// The elements from that one on.
+    ///
+    /// # Safety
+    /// The element must exist.
+    unsafe fn from(&self, row: usize, col: usize) -> Out {
+        // SAFETY: as the caller vouches.
+        Out { ptr: unsafe { self.ptr.add(row * self.cols + col) }, stride: self.cols }
     }
 
     /// Part of a row.
@@ -86,19 +105,6 @@ struct Size {
     k: usize,
 }
 
-/// Which part of a backward product a panel of weights stands for.
-#[derive(Clone, Copy)]
-pub(crate) struct Block {
-    /// First output, that is column of dy.
-    pub(crate) first: usize,
-    /// Outputs.
-    pub(crate) len: usize,
-    /// First column of dx.
-    pub(crate) first_col: usize,
-    /// Columns of dx, at most 16.
-    pub(crate) cols: usize,
-}
-
 impl Cpu {
     /// `c += a b`.
     ///
@@ -112,6 +118,29 @@ impl Cpu {
             self.path().gemm(a.rows_at(first..first + rows), b, &mut MatMut::new(c, rows, cols));
         });
     }
+
+    /// `c += aᵀ b`.
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn gemm_at(&self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
+        check((a.cols(), a.rows()), b, c);
+        let (k, down) = (a.rows(), c.rows.div_ceil(SQUARE));
+        let tasks = if k == 0 { 0 } else { down * c.cols.div_ceil(SQUARE) };
+        let c = SharedMut::new(c);
+        self.pool().run(tasks, |task| {
+            let (row, col) = (task % down * SQUARE, task / down * SQUARE);
+            let size = Size { m: SQUARE.min(c.rows - row), n: SQUARE.min(c.cols - col), k };
+            // SAFETY: row < rows and col < cols of C, which are A's columns and B's, and k rows of both follow; no two
+            // tasks have the same square of C.
+            unsafe {
+                let left = Left { ptr: a.as_ptr().add(row), row: 1, col: a.stride() };
+                let right = Right { ptr: b.as_ptr().add(col), stride: b.stride() };
+                let out = c.from(row, col);
+                self.path().blocked(left, right, out, size);
+            }
+        });
+    }
 }
 
 impl Path {
@@ -121,7 +150,7 @@ impl Path {
     /// If the shapes do not fit.
     pub fn gemm(self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
         check((a.rows(), a.cols()), b, c);
-        let left = Left { ptr: a.data().as_ptr(), row: a.cols(), col: 1 };
+        let left = Left { ptr: a.as_ptr(), row: a.stride(), col: 1 };
         self.product(left, a.cols(), b, c);
     }
 
@@ -131,32 +160,16 @@ impl Path {
     /// If the shapes do not fit.
     pub fn gemm_at(self, a: MatRef<'_>, b: MatRef<'_>, c: &mut MatMut<'_>) {
         check((a.cols(), a.rows()), b, c);
-        let left = Left { ptr: a.data().as_ptr(), row: 1, col: a.cols() };
+        let left = Left { ptr: a.as_ptr(), row: 1, col: a.stride() };
         self.product(left, a.rows(), b, c);
     }
 
     fn product(self, left: Left, k: usize, b: MatRef<'_>, c: &mut MatMut<'_>) {
         let size = Size { m: c.rows, n: c.cols, k };
-        let right = Right { ptr: b.data().as_ptr(), stride: b.cols() };
+        let right = Right { ptr: b.as_ptr(), stride: b.stride() };
         let out = Out { ptr: c.data.as_mut_ptr(), stride: c.cols };
-        // SAFETY: the callers checked that A is m x k, B k x n and C m x n, and the views span exactly their slices.
+        // SAFETY: the callers checked that A is m x k, B k x n and C m x n, and the views span their slices.
         unsafe { self.blocked(left, right, out, size) };
-    }
-
-    /// Part of a backward product: `dx[.., cols] += dy[.., outputs] panel`.
-    ///
-    /// # Safety
-    /// Nobody else may use these columns of `out` meanwhile.
-    pub(crate) unsafe fn gemm_panel(self, dy: MatRef<'_>, panel: &[[f32; PANEL]], block: Block, out: &SharedMut<'_>) {
-        let Block { first, len, first_col, cols } = block;
-        assert!(first + len <= dy.cols() && len <= panel.len(), "outputs of a panel");
-        assert!(cols <= PANEL && first_col + cols <= out.cols && dy.rows() == out.rows, "columns of a panel");
-        let left = Left { ptr: dy.data()[first..].as_ptr(), row: dy.cols(), col: 1 };
-        let right = Right { ptr: panel.as_ptr().cast(), stride: PANEL };
-        // SAFETY: the offset is within the matrix, as just checked.
-        let to = Out { ptr: unsafe { out.ptr.add(first_col) }, stride: out.cols };
-        // SAFETY: shapes as just checked; exclusive, as the caller vouches.
-        unsafe { self.narrow(left, right, to, Size { m: dy.rows(), n: cols, k: len }) };
     }
 
     /// The product in panels of 16 columns and 256 inner elements.
@@ -184,18 +197,24 @@ impl Path {
     /// # Safety
     /// As for `blocked`, with n <= 16 and k <= 256.
     unsafe fn panel(self, a: Left, b: Right, c: Out, size: Size) {
-        if size.m < PACK_ROWS_MIN || b.stride == PANEL {
+        if size.m < PACK_ROWS_MIN || b.stride <= PANEL {
             // SAFETY: as the caller vouches.
             return unsafe { self.narrow(a, b, c, size) };
         }
-        let mut packed = [[0.0f32; PANEL]; INNER];
-        for (p, row) in packed[..size.k].iter_mut().enumerate() {
-            // SAFETY: p < k, and B has n columns from here.
-            let from = unsafe { std::slice::from_raw_parts(b.ptr.add(p * b.stride), size.n) };
-            row[..size.n].copy_from_slice(from);
+        let mut packed = Packed { rows: [[MaybeUninit::uninit(); PANEL]; INNER] };
+        let to = packed.rows.as_mut_ptr().cast::<f32>();
+        for p in 0..size.k {
+            // SAFETY: p < k <= 256, B has n <= 16 columns from here, and the copy's row has room for 16.
+            unsafe {
+                let (from, to) = (b.ptr.add(p * b.stride), to.add(p * PANEL));
+                match size.n {
+                    PANEL => from.copy_to_nonoverlapping(to, PANEL),
+                    n => from.copy_to_nonoverlapping(to, n),
+                }
+            }
         }
-        let b = Right { ptr: packed.as_ptr().cast(), stride: PANEL };
-        // SAFETY: as the caller vouches; the copy has k rows of 16.
+        let b = Right { ptr: to, stride: PANEL };
+        // SAFETY: as the caller vouches; the copy has k rows of which the first n of 16 elements are written.
         unsafe { self.narrow(a, b, c, size) }
     }
 

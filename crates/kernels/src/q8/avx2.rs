@@ -4,12 +4,12 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, Layout, QuantisedRows, TILE, TileBlock};
+use super::{BLOCK, QuantisedRows, TILE, TileBlock};
 
 /// Rows that share one pass over the weights: 8 accumulators, 2 weights and their magnitudes, and what a product needs.
 pub(super) const ROWS: usize = 4;
 
-/// 16 outputs of `R` consecutive rows, from signed weights.
+/// Continues the sums of 16 outputs of `R` consecutive rows, from signed weights.
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
     let width = x.width();
@@ -17,6 +17,10 @@ pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, r
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let scales = x.scales[row * width..(row + R) * width].as_ptr();
     let mut out = [[_mm256_setzero_ps(); 2]; R];
+    for (out, acc) in out.iter_mut().zip(&*acc) {
+        // SAFETY: `acc` has 16 elements.
+        *out = unsafe { [0, 8].map(|at| _mm256_loadu_ps(acc.as_ptr().add(at))) };
+    }
     for (b, block) in tile.iter().enumerate() {
         // SAFETY: `bytes` points at R rows of `width * BLOCK` integers and b < width.
         let dots = unsafe { block_dots::<R>(block, bytes.add(b * BLOCK), width * BLOCK) };
@@ -68,41 +72,4 @@ unsafe fn block_dots<const R: usize>(block: &TileBlock, a: *const i8, stride: us
         }
     }
     dots
-}
-
-/// Weights of 16 outputs by 16 inputs (`half` of the block's) as f32.
-#[target_feature(enable = "avx2,fma")]
-pub(super) fn dequantise_half(block: &TileBlock, layout: Layout, half: usize, out: &mut [[f32; TILE]; TILE]) {
-    let mask = _mm_set1_epi8(layout.mask() as i8);
-    for four in 0..TILE / 4 {
-        // SAFETY: half < 2 and four < 4: the last of four loads, 64 bytes apart, ends within the 512 bytes.
-        let quads: [__m128i; 4] = unsafe {
-            let at = block.q.as_ptr().add(half * 4 * 4 * TILE + four * 16);
-            std::array::from_fn(|quad| _mm_load_si128(at.add(quad * 4 * TILE).cast()))
-        };
-        for (i, row) in transpose(quads).into_iter().enumerate() {
-            let output = four * 4 + i;
-            store_scaled(_mm_xor_si128(row, mask), block.scales[output], &mut out[output]);
-        }
-    }
-}
-
-/// Transposes a 4 x 4 matrix of 32-bit elements (here: four bytes each).
-#[inline]
-#[target_feature(enable = "avx2")]
-fn transpose(m: [__m128i; 4]) -> [__m128i; 4] {
-    let (a, b) = (_mm_unpacklo_epi32(m[0], m[1]), _mm_unpacklo_epi32(m[2], m[3]));
-    let (c, d) = (_mm_unpackhi_epi32(m[0], m[1]), _mm_unpackhi_epi32(m[2], m[3]));
-    [_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b), _mm_unpacklo_epi64(c, d), _mm_unpackhi_epi64(c, d)]
-}
-
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn store_scaled(bytes: __m128i, scale: f32, out: &mut [f32; TILE]) {
-    let scale = _mm256_set1_ps(scale);
-    let halves = [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes))];
-    for (half, ints) in halves.into_iter().enumerate() {
-        // SAFETY: `out` has 16 elements and half < 2.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(8 * half), _mm256_mul_ps(_mm256_cvtepi32_ps(ints), scale)) };
-    }
 }

@@ -9,7 +9,7 @@ use super::{BLOCK, QuantisedRows, TILE, TileBlock};
 /// Rows that share one pass over the weights.
 pub(super) const ROWS: usize = 8;
 
-/// 16 outputs of `R` consecutive rows, from weights in quadruples.
+/// Continues the sums of 16 outputs of `R` consecutive rows, from weights in quadruples.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
     let width = x.width();
@@ -18,6 +18,10 @@ pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, r
     let at = row * width..(row + R) * width;
     let (scales, sums) = (&x.scales[at.clone()], &x.sums[at]);
     let mut out = [_mm512_setzero_ps(); R];
+    for (out, acc) in out.iter_mut().zip(&*acc) {
+        // SAFETY: `acc` has 16 elements.
+        *out = unsafe { _mm512_loadu_ps(acc.as_ptr()) };
+    }
     for (b, block) in tile.iter().enumerate() {
         // SAFETY: `bytes` points at R rows of `width * BLOCK` bytes and b < width.
         let dots = unsafe { block_dots::<R>(block, bytes.add(b * BLOCK), width * BLOCK) };

@@ -1,11 +1,13 @@
 //! Products with quantised matrices, over all threads.
 
+use std::ops::Range;
+
 use super::{BLOCK, Layout, Q8Matrix, QuantisedRows, TILE, TileBlock, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
-use crate::gemm::{Block, SharedMut};
+use crate::gemm::SharedMut;
 use crate::path::{Kind, Path};
-use crate::{Cpu, MatMut, MatRef};
+use crate::{Cpu, MatMut};
 
 /// Rows that pass over a tile before the next tile is read: their integers stay in the second-level cache.
 const ROW_GROUP_BYTES: usize = 192 * 1024;
@@ -13,8 +15,15 @@ const ROW_GROUP_BYTES: usize = 192 * 1024;
 /// Tasks a thread should find, so that a slow core does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
 
-/// Outputs whose weights are expanded to f32 at a time in the backward product: 16 KiB with 16 inputs.
-const PANEL_OUTPUTS: usize = 256;
+/// Most rows that any path takes at once.
+const ROWS_MAX: usize = 8;
+
+/// Where a product's sums begin.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Zero,
+    Stored,
+}
 
 /// One product `y = x W^T` of several that share `x`.
 #[derive(Debug)]
@@ -31,6 +40,18 @@ impl Cpu {
     /// # Panics
     /// If a shape does not fit `x`.
     pub fn q8_matmul(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>]) {
+        self.products(x, products, Start::Zero);
+    }
+
+    /// `out += x W^T` for each product: every sum continues from what is stored, blocks ascending.
+    ///
+    /// # Panics
+    /// If a shape does not fit `x`.
+    pub fn q8_matmul_add(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>]) {
+        self.products(x, products, Start::Stored);
+    }
+
+    fn products(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>], from: Start) {
         let tiles = products.iter().map(|p| p.weights.rows().div_ceil(TILE)).sum::<usize>();
         let chunk = tiles.div_ceil(self.pool().threads() * TASKS_PER_THREAD).max(1);
         let mut tasks = Vec::new();
@@ -44,142 +65,105 @@ impl Cpu {
         }
         self.pool().run(tasks.len(), |task| {
             let (weights, out, tiles) = &tasks[task];
-            multiply(self.path(), x, weights, out, tiles.clone());
+            let product = Task { path: self.path(), x, weights, out, from };
+            product.multiply(tiles.clone());
         });
     }
-
-    /// `dx += dy W`: the gradient of the input given that of the output, with W's integers times scales as f32.
-    ///
-    /// # Panics
-    /// If the shapes do not fit.
-    pub fn q8_backward(&self, dy: MatRef<'_>, weights: &Q8Matrix, dx: &mut MatMut<'_>) {
-        assert_eq!((dx.rows(), dx.cols()), (dy.rows(), weights.cols()), "shape of the input's gradient");
-        assert_eq!(dy.cols(), weights.rows(), "shape of the output's gradient");
-        let halves = weights.cols().div_ceil(BLOCK / 2);
-        let out = SharedMut::new(dx);
-        self.pool().run(halves, |half| backward_half(self.path(), dy, weights, &out, half));
-    }
 }
 
-/// Some tiles of a product, for all rows.
-fn multiply(path: Path, x: &QuantisedRows, weights: &Q8Matrix, out: &SharedMut<'_>, tiles: std::ops::Range<usize>) {
-    let group = (ROW_GROUP_BYTES / (x.width() * BLOCK)).next_multiple_of(24);
-    for first in (0..x.rows()).step_by(group) {
-        for tile in tiles.clone() {
-            let rows = first..x.rows().min(first + group);
-            tile_rows(path, weights.tile(tile), weights.layout, x, rows, |row, values| {
-                let cols = TILE.min(weights.rows() - tile * TILE);
-                // SAFETY: each tile belongs to one task, so these outputs of these rows have no other writer.
-                let to = unsafe { out.segment(row, tile * TILE, cols) };
-                to.copy_from_slice(&values[..cols]);
-            });
+/// One product, as its tasks see it.
+struct Task<'a> {
+    path: Path,
+    x: &'a QuantisedRows,
+    weights: &'a Q8Matrix,
+    out: &'a SharedMut<'a>,
+    from: Start,
+}
+
+impl Task<'_> {
+    /// Some tiles, for all rows. No other task may have these tiles.
+    fn multiply(&self, tiles: Range<usize>) {
+        let rows = self.x.rows();
+        let group = (ROW_GROUP_BYTES / (self.x.width() * BLOCK).max(1)).next_multiple_of(24);
+        for first in (0..rows).step_by(group) {
+            for tile in tiles.clone() {
+                self.tile_rows(tile, first..rows.min(first + group));
+            }
+        }
+    }
+
+    /// One tile's outputs of some rows.
+    fn tile_rows(&self, tile: usize, rows: Range<usize>) {
+        let blocks = self.weights.tile(tile);
+        let cols = TILE.min(self.weights.rows() - tile * TILE);
+        // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
+        let stored = |row| unsafe { self.out.segment(row, tile * TILE, cols) };
+        let mut acc = [[0.0; TILE]; ROWS_MAX];
+        let mut row = rows.start;
+        while row < rows.end {
+            let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
+            let acc = &mut acc[..count];
+            match self.from {
+                Start::Zero => acc.fill([0.0; TILE]),
+                Start::Stored => (row..).zip(&mut *acc).for_each(|(row, acc)| acc[..cols].copy_from_slice(stored(row))),
+            }
+            some_rows(self.path, blocks, self.weights.layout, self.x, row, acc);
+            (row..).zip(&*acc).for_each(|(row, acc)| stored(row).copy_from_slice(&acc[..cols]));
+            row += count;
         }
     }
 }
 
-/// Calls `write(row, 16 outputs)` for every row.
-fn tile_rows(
-    path: Path,
-    tile: &[TileBlock],
-    layout: Layout,
-    x: &QuantisedRows,
-    rows: std::ops::Range<usize>,
-    mut write: impl FnMut(usize, &[f32; TILE]),
-) {
-    let mut acc = [[0.0; TILE]; 8];
-    let mut row = rows.start;
-    while row < rows.end {
-        let done = some_rows(path, tile, layout, x, row..rows.end, &mut acc);
-        for acc in &acc[..done] {
-            write(row, acc);
-            row += 1;
-        }
+/// As many of `rows` as one pass over the weights takes.
+fn rows_at_once(path: Path, layout: Layout, rows: usize) -> usize {
+    match (path.0, layout) {
+        // Five and six rows split evenly: a pass over the weights with one row costs nearly as much as one with three.
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => match rows {
+            5 | 6 => 3,
+            rows => rows.min(avx2::ROWS),
+        },
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx512, Layout::Offset) => rows.min(avx512::ROWS),
+        _ => rows.min(1),
     }
 }
 
-/// As many of the rows as the path takes at once; returns how many.
-fn some_rows(
-    path: Path,
-    tile: &[TileBlock],
-    layout: Layout,
-    x: &QuantisedRows,
-    rows: std::ops::Range<usize>,
-    acc: &mut [[f32; TILE]; 8],
-) -> usize {
+/// Continues the sums of as many rows as `acc` has.
+fn some_rows(path: Path, tile: &[TileBlock], layout: Layout, x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
     match (path.0, layout) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Path` of this kind exists only where its features were detected.
-        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => unsafe { avx2_rows(tile, x, rows, acc) },
+        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => unsafe { avx2_rows(tile, x, row, acc) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tile, x, rows, acc) },
-        _ => {
-            portable::tile_row(tile, layout, x, rows.start, &mut acc[0]);
-            1
-        }
+        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tile, x, row, acc) },
+        _ => (row..).zip(acc).for_each(|(row, acc)| portable::tile_row(tile, layout, x, row, acc)),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2_rows(tile: &[TileBlock], x: &QuantisedRows, rows: std::ops::Range<usize>, acc: &mut [[f32; TILE]; 8]) -> usize {
-    // Five and six rows split evenly: a pass over the weights with one row costs nearly as much as one with three.
-    let count = match rows.len() {
-        5 | 6 => 3,
-        count => count.min(avx2::ROWS),
-    };
-    match count {
-        1 => avx2::tile_rows::<1>(tile, x, rows.start, acc),
-        2 => avx2::tile_rows::<2>(tile, x, rows.start, acc),
-        3 => avx2::tile_rows::<3>(tile, x, rows.start, acc),
-        _ => avx2::tile_rows::<{ avx2::ROWS }>(tile, x, rows.start, acc),
+fn avx2_rows(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+    match acc.len() {
+        1 => avx2::tile_rows::<1>(tile, x, row, acc),
+        2 => avx2::tile_rows::<2>(tile, x, row, acc),
+        3 => avx2::tile_rows::<3>(tile, x, row, acc),
+        _ => avx2::tile_rows::<{ avx2::ROWS }>(tile, x, row, acc),
     }
-    count
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn avx512_rows(
-    tile: &[TileBlock],
-    x: &QuantisedRows,
-    rows: std::ops::Range<usize>,
-    acc: &mut [[f32; TILE]; 8],
-) -> usize {
-    match rows.len() {
-        1 => avx512::tile_rows::<1>(tile, x, rows.start, acc),
-        2 => avx512::tile_rows::<2>(tile, x, rows.start, acc),
-        3 => avx512::tile_rows::<3>(tile, x, rows.start, acc),
-        4 => avx512::tile_rows::<4>(tile, x, rows.start, acc),
-        5 => avx512::tile_rows::<5>(tile, x, rows.start, acc),
-        6 => avx512::tile_rows::<6>(tile, x, rows.start, acc),
-        7 => avx512::tile_rows::<7>(tile, x, rows.start, acc),
-        _ => avx512::tile_rows::<{ avx512::ROWS }>(tile, x, rows.start, acc),
-    }
-    rows.len().min(avx512::ROWS)
-}
-
-/// 16 inputs' columns of the backward product, over all outputs in ascending order.
-fn backward_half(path: Path, dy: MatRef<'_>, weights: &Q8Matrix, out: &SharedMut<'_>, half: usize) {
-    let mut panel = [[0.0f32; TILE]; PANEL_OUTPUTS];
-    let first_col = half * (BLOCK / 2);
-    let cols = (BLOCK / 2).min(weights.cols() - first_col);
-    for first in (0..weights.rows()).step_by(PANEL_OUTPUTS) {
-        let outputs = PANEL_OUTPUTS.min(weights.rows() - first);
-        for (t, square) in panel.as_chunks_mut::<TILE>().0.iter_mut().take(outputs.div_ceil(TILE)).enumerate() {
-            let block = &weights.tile(first / TILE + t)[half / 2];
-            dequantise_half(path, block, weights.layout, half % 2, square);
-        }
-        let block = Block { first, len: outputs, first_col, cols };
-        // SAFETY: each half block of inputs belongs to one task, so these columns have no other writer.
-        unsafe { path.gemm_panel(dy, &panel, block, out) };
-    }
-}
-
-fn dequantise_half(path: Path, block: &TileBlock, layout: Layout, half: usize, out: &mut [[f32; TILE]; TILE]) {
-    match path.0 {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a `Path` of this kind exists only where its features were detected.
-        Kind::Avx2 | Kind::Avx512 => unsafe { avx2::dequantise_half(block, layout, half, out) },
-        Kind::Portable => portable::dequantise_half(block, layout, half, out),
+fn avx512_rows(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+    match acc.len() {
+        1 => avx512::tile_rows::<1>(tile, x, row, acc),
+        2 => avx512::tile_rows::<2>(tile, x, row, acc),
+        3 => avx512::tile_rows::<3>(tile, x, row, acc),
+        4 => avx512::tile_rows::<4>(tile, x, row, acc),
+        5 => avx512::tile_rows::<5>(tile, x, row, acc),
+        6 => avx512::tile_rows::<6>(tile, x, row, acc),
+        7 => avx512::tile_rows::<7>(tile, x, row, acc),
+        _ => avx512::tile_rows::<{ avx512::ROWS }>(tile, x, row, acc),
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! `y[r][o] = fold over blocks b ascending: fma(dot_i32(b) as f32, s_w[o][b] * s_a[r][b], acc)`, where `dot_i32` is
 //! exact, so that neither the layout nor the instructions can change a bit.
+//!
+//! The gradient of the input, `dx += dy W`, is the same product with the transpose: quantised once more, in blocks along
+//! the outputs, from integers times scales, so that its inner sums are exact too.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -16,6 +19,7 @@ pub use rows::QuantisedRows;
 
 #[cfg(target_arch = "x86_64")]
 use crate::path::Kind;
+use crate::Cpu;
 use crate::path::{Path, each_path};
 
 /// Inputs that share a scale.
@@ -150,6 +154,19 @@ impl Q8Matrix {
         }
     }
 
+    /// The transpose, inputs x outputs: integers times scales as f32, quantised in blocks of 32 outputs.
+    #[must_use]
+    pub fn transposed(&self, cpu: &Cpu) -> Self {
+        let (rows, cols) = (self.cols, self.rows);
+        let width = cols.div_ceil(BLOCK);
+        let empty = TileBlock { q: [self.layout.mask(); TILE * BLOCK], scales: [0.0; TILE] };
+        let mut blocks = vec![empty; rows.div_ceil(TILE) * width];
+        if width > 0 {
+            cpu.pool().chunks(&mut blocks, width, |tile, blocks| cpu.path().transpose_tile(self, tile, blocks));
+        }
+        Self { rows, cols, layout: self.layout, blocks }
+    }
+
     fn tile(&self, tile: usize) -> &[TileBlock] {
         &self.blocks[tile * self.width()..(tile + 1) * self.width()]
     }
@@ -161,6 +178,28 @@ each_path! {
         for (row, values) in weights.chunks_exact(cols.max(1)).enumerate() {
             for (block, values) in values.chunks(BLOCK).enumerate() {
                 blocks[row / TILE * width + block].set(layout, row % TILE, values);
+            }
+        }
+    }
+}
+
+each_path! {
+    /// One tile of the transpose: 16 of `from`'s inputs, block by block of its outputs.
+    fn transpose_tile(from: &Q8Matrix, tile: usize, blocks: &mut [TileBlock]) {
+        // Which block of inputs, and where in it the tile's inputs begin.
+        let (source, first) = (tile * TILE / BLOCK, tile * TILE % BLOCK);
+        let inputs = TILE.min(from.cols - tile * TILE);
+        for (at, block) in blocks.iter_mut().enumerate() {
+            let outputs = BLOCK.min(from.rows - at * BLOCK);
+            for input in 0..inputs {
+                let mut values = [0.0; BLOCK];
+                for (i, value) in values[..outputs].iter_mut().enumerate() {
+                    let output = at * BLOCK + i;
+                    let weights = &from.blocks[output / TILE * from.width() + source];
+                    let q = weights.value(from.layout, output % TILE, first + input);
+                    *value = f32::from(q) * weights.scales[output % TILE];
+                }
+                block.set(from.layout, input, &values);
             }
         }
     }
@@ -190,12 +229,14 @@ impl TileBlock {
 
 /// Quantises 32 numbers: scale = amax / 127, integers = x * (127 / amax) rounded half to even.
 ///
-/// A block with an infinite element becomes zeros with scale NaN, so that the result shows it.
+/// A block with an element that is not finite becomes zeros with scale NaN, so that the result shows it.
 #[inline(always)]
 fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
     const ROUND: f32 = 12_582_912.0;
-    let amax = x.iter().fold(0.0f32, |amax, x| if x.abs() > amax { x.abs() } else { amax });
-    if amax == f32::INFINITY || x.iter().any(|x| x.is_nan()) {
+    // Magnitudes order as their bits do, infinity and what is not a number above all others.
+    let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
+    let amax = f32::from_bits(top);
+    if !amax.is_finite() {
         *q = [0; BLOCK];
         return f32::NAN;
     }

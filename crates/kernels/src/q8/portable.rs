@@ -1,25 +1,14 @@
 //! The definition of the product, in plain Rust, for any layout.
 
-use super::{BLOCK, Layout, QuantisedRows, TILE, TileBlock};
+use super::{Layout, QuantisedRows, TILE, TileBlock};
 
-/// 16 outputs of one row.
+/// Continues the sums of 16 outputs of one row.
 pub(super) fn tile_row(tile: &[TileBlock], layout: Layout, x: &QuantisedRows, row: usize, acc: &mut [f32; TILE]) {
-    *acc = [0.0; TILE];
     for (b, block) in tile.iter().enumerate() {
         let (scale, a) = x.block(row, b);
         let dots = block.dots(layout, a);
         for ((acc, dot), weight_scale) in acc.iter_mut().zip(dots).zip(&block.scales) {
             *acc = (dot as f32).mul_add(weight_scale * scale, *acc);
-        }
-    }
-}
-
-/// Weights of 16 outputs by 16 inputs (`half` of the block's) as f32, output by output.
-pub(super) fn dequantise_half(block: &TileBlock, layout: Layout, half: usize, out: &mut [[f32; TILE]; TILE]) {
-    for (output, out) in out.iter_mut().enumerate() {
-        for (input, out) in out.iter_mut().enumerate() {
-            let q = block.value(layout, output, half * (BLOCK / 2) + input);
-            *out = f32::from(q) * block.scales[output];
         }
     }
 }

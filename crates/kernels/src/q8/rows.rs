@@ -64,8 +64,14 @@ impl QuantisedRows {
 each_path! {
     fn fill(part: &mut Part<'_>, x: MatRef<'_>, width: usize) {
         for row in 0..x.rows() {
-            for (block, values) in x.row(row).chunks(BLOCK).enumerate() {
+            let (whole, rest) = x.row(row).as_chunks::<BLOCK>();
+            for (block, values) in whole.iter().enumerate() {
                 part.fill_block(row * width + block, values);
+            }
+            if !rest.is_empty() {
+                let mut padded = [0.0; BLOCK];
+                padded[..rest.len()].copy_from_slice(rest);
+                part.fill_block(row * width + whole.len(), &padded);
             }
         }
     }
@@ -73,13 +79,10 @@ each_path! {
 
 impl Part<'_> {
     #[inline(always)]
-    fn fill_block(&mut self, at: usize, values: &[f32]) {
-        let mut padded = [0.0; BLOCK];
-        padded[..values.len()].copy_from_slice(values);
-        let mut q = [0i8; BLOCK];
-        self.scales[at] = quantise_block(&padded, &mut q);
+    fn fill_block(&mut self, at: usize, values: &[f32; BLOCK]) {
+        let q = &mut self.bytes.as_chunks_mut::<BLOCK>().0[at];
+        self.scales[at] = quantise_block(values, q);
         self.sums[at] = q.iter().map(|q| i32::from(*q)).sum();
-        self.bytes[at * BLOCK..(at + 1) * BLOCK].copy_from_slice(&q);
     }
 }
 

@@ -30,13 +30,17 @@ proptest! {
     }
 
     #[test]
-    fn products_with_a_transposed_left_side_have_the_defined_bits((m, n, k, seed) in (1usize..60, 1usize..60, 1usize..300, any::<u64>())) {
+    fn products_with_a_transposed_left_side_have_the_defined_bits((m, n, k, threads, seed) in (1usize..200, 1usize..200, 0usize..300, 1usize..4, any::<u64>())) {
         let (a, b, c) = (numbers(seed, m * k), numbers(seed ^ 1, k * n), numbers(seed ^ 2, m * n));
         let expected = bits(&defined(|i, p| a[p * m + i], &b, (m, n, k), &c));
         for path in Path::available() {
             let mut got = c.clone();
             path.gemm_at(MatRef::new(&a, k, m), MatRef::new(&b, k, n), &mut MatMut::new(&mut got, m, n));
             prop_assert_eq!(&bits(&got), &expected, "{}", path.name());
+            let mut got = c.clone();
+            let cpu = Cpu::with_path(threads, path);
+            cpu.gemm_at(MatRef::new(&a, k, m), MatRef::new(&b, k, n), &mut MatMut::new(&mut got, m, n));
+            prop_assert_eq!(&bits(&got), &expected, "{} on {} threads", path.name(), threads);
         }
     }
 }

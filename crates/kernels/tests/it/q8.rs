@@ -3,21 +3,29 @@ use proptest::prelude::*;
 
 use super::{bits, numbers};
 
-/// The product straight from its definition, from a matrix's public integers and scales.
-fn defined(weights: &Q8Matrix, x: &[f32], rows: usize) -> Vec<f32> {
-    let cols = weights.cols();
-    let mut out = Vec::new();
-    for row in 0..rows {
-        let x = quantised(&x[row * cols..(row + 1) * cols]);
-        for output in 0..weights.rows() {
-            let blocks = weights.row_blocks(output).zip(&x);
-            out.push(blocks.fold(0.0f32, |acc, ((w_scale, w), (x_scale, x))| {
-                let dot: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * x).sum();
-                (dot as f32).mul_add(w_scale * x_scale, acc)
-            }));
-        }
+/// `start + x W^T` straight from its definition, from a matrix's public integers and scales.
+fn defined(weights: &Q8Matrix, x: &[f32], start: &[f32]) -> Vec<f32> {
+    let (out, cols) = (weights.rows(), weights.cols());
+    let value = |(i, start): (usize, &f32)| {
+        let x = quantised(&x[i / out * cols..(i / out + 1) * cols]);
+        weights.row_blocks(i % out).zip(&x).fold(*start, |acc, ((w_scale, w), (x_scale, x))| {
+            let dot: i32 = w.iter().zip(x).map(|(w, x)| i32::from(*w) * x).sum();
+            (dot as f32).mul_add(w_scale * x_scale, acc)
+        })
+    };
+    start.iter().enumerate().map(value).collect()
+}
+
+/// The transpose straight from its definition: what the integers stand for, quantised along the outputs.
+fn defined_transpose(weights: &Q8Matrix, path: Path) -> Q8Matrix {
+    let (out, cols) = (weights.rows(), weights.cols());
+    let mut row = vec![0.0; cols];
+    let mut values = vec![0.0; cols * out];
+    for output in 0..out {
+        weights.dequantise_row(output, &mut row);
+        row.iter().enumerate().for_each(|(input, value)| values[input * out + output] = *value);
     }
-    out
+    Q8Matrix::quantise(&values, cols, out, path).unwrap()
 }
 
 fn quantised(x: &[f32]) -> Vec<(f32, Vec<i32>)> {
@@ -47,6 +55,7 @@ fn product(
     y.data().to_vec()
 }
 
+/// The gradient of the input, added to what [`start`] holds.
 fn backward(
     path: Path,
     threads: usize,
@@ -56,10 +65,17 @@ fn backward(
     rows: usize,
 ) -> Vec<f32> {
     let cpu = Cpu::with_path(threads, path);
-    let weights = Q8Matrix::quantise(weights, out, cols, path).unwrap();
-    let mut dx = numbers(9, rows * cols);
-    cpu.q8_backward(MatRef::new(dy, rows, out), &weights, &mut MatMut::new(&mut dx, rows, cols));
+    let weights = Q8Matrix::quantise(weights, out, cols, path).unwrap().transposed(&cpu);
+    let mut dy_q = QuantisedRows::default();
+    cpu.quantise(MatRef::new(dy, rows, out), &mut dy_q);
+    let mut dx = start(rows * cols);
+    let into = MatMut::new(&mut dx, rows, cols);
+    cpu.q8_matmul_add(&dy_q, &mut [Q8Product { weights: &weights, out: into }]);
     dx
+}
+
+fn start(count: usize) -> Vec<f32> {
+    numbers(9, count)
 }
 
 proptest! {
@@ -69,7 +85,7 @@ proptest! {
     fn products_have_the_defined_bits_on_every_path((out, cols, rows, threads, seed) in (1usize..70, 1usize..150, 1usize..20, 1usize..4, any::<u64>())) {
         let (weights, x) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * cols));
         let matrix = Q8Matrix::quantise(&weights, out, cols, Path::PORTABLE).unwrap();
-        let expected = bits(&defined(&matrix, &x, rows));
+        let expected = bits(&defined(&matrix, &x, &vec![0.0; rows * out]));
         for path in Path::available() {
             let got = product(path, threads, &weights, (out, cols), &x, rows);
             prop_assert_eq!(&bits(&got), &expected, "{} {}x{} {} rows", path.name(), out, cols, rows);
@@ -77,21 +93,38 @@ proptest! {
     }
 
     #[test]
-    fn backward_products_have_the_defined_bits_on_every_path((out, cols, rows, threads, seed) in (1usize..300, 1usize..80, 1usize..20, 1usize..4, any::<u64>())) {
+    fn backward_products_have_the_defined_bits_on_every_path((out, cols, rows, threads, seed) in (1usize..150, 1usize..80, 1usize..20, 1usize..4, any::<u64>())) {
         let (weights, dy) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * out));
         let matrix = Q8Matrix::quantise(&weights, out, cols, Path::PORTABLE).unwrap();
-        let mut expected = numbers(9, rows * cols);
-        let mut w = vec![0.0; cols];
-        for output in 0..out {
-            matrix.dequantise_row(output, &mut w);
-            for (i, value) in expected.iter_mut().enumerate() {
-                *value = dy[i / cols * out + output].mul_add(w[i % cols], *value);
-            }
-        }
+        let transposed = defined_transpose(&matrix, Path::PORTABLE);
+        let expected = bits(&defined(&transposed, &dy, &start(rows * cols)));
         for path in Path::available() {
             let got = backward(path, threads, &weights, (out, cols), &dy, rows);
-            prop_assert_eq!(bits(&got), bits(&expected), "{} {}x{} {} rows", path.name(), out, cols, rows);
+            prop_assert_eq!(&bits(&got), &expected, "{} {}x{} {} rows", path.name(), out, cols, rows);
         }
+    }
+
+    #[test]
+    fn a_transpose_has_the_defined_integers_and_scales_on_every_path((out, cols, threads, seed) in (1usize..100, 1usize..100, 1usize..4, any::<u64>())) {
+        let weights = numbers(seed, out * cols);
+        for path in Path::available() {
+            let matrix = Q8Matrix::quantise(&weights, out, cols, path).unwrap();
+            let (got, expected) = (matrix.transposed(&Cpu::with_path(threads, path)), defined_transpose(&matrix, path));
+            prop_assert_eq!((got.rows(), got.cols()), (cols, out));
+            for row in 0..cols {
+                prop_assert!(got.row_blocks(row).eq(expected.row_blocks(row)), "{} {}x{} row {}", path.name(), out, cols, row);
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_gradient_alone_and_among_others((rows, seed) in (2usize..400, any::<u64>())) {
+        let (out, cols) = (96, 33);
+        let (weights, dy) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * out));
+        let together = backward(Path::best(), 2, &weights, (out, cols), &dy, rows);
+        // The first row starts from the same numbers in either.
+        let alone = backward(Path::best(), 1, &weights, (out, cols), &dy[..out], 1);
+        prop_assert_eq!(bits(&alone), bits(&together[..cols]));
     }
 
     #[test]
