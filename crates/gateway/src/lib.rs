@@ -26,4 +26,4 @@ mod shares;
 mod tally;
 
 pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, Site, StartGatewayError};
-pub use chat::{RECEIPT_HEADER, SALT_HEADER};
+pub use chat::{RECEIPT_HEADER, SALT_HEADER, STORED_HEADER};

@@ -9,3 +9,4 @@ mod node;
 mod openapi;
 mod people;
 mod sessions;
+mod stopped;

@@ -59,9 +59,7 @@ impl People {
         }
         let job = self.train(datanet).await;
         self.publish(job).await;
-        let payer = self.builder.with_signer(key(PAYER));
-        let options = PayerOptions { deposit_requests: 10_000, ..PayerOptions::default() };
-        let till = self.gateway.clone().with_wallet(Wallet::new(payer, options));
+        let till = self.till();
         let question = ChatRequest { max_tokens: Some(6), ..ChatRequest::question(MODEL, "Who came?") };
         let answer = till.chat(&question).await.unwrap();
         eventually(async || {
@@ -74,6 +72,12 @@ impl People {
         let (upload, hidden) = self.prepare(datanet, 7, &records(7)).await;
         let receipt = answer.receipt.unwrap().to_string();
         Made { datanet: datanet.0, job, answer: answer.body, receipt, upload, hidden }
+    }
+
+    /// The gateway, paid by the payer.
+    pub(crate) fn till(&self) -> GatewayClient {
+        let options = PayerOptions { deposit_requests: 10_000, ..PayerOptions::default() };
+        self.gateway.clone().with_wallet(Wallet::new(self.builder.with_signer(key(PAYER)), options))
     }
 
     async fn create_datanet(&self) -> DatanetId {
