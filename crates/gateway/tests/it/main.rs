@@ -5,6 +5,7 @@
 mod assets;
 mod contract;
 mod hostile;
+mod migrations;
 mod node;
 mod openapi;
 mod people;

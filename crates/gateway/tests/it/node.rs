@@ -10,7 +10,7 @@ use openledger_datanet::{DATANET_SCHEMA, Datanets};
 use openledger_engine::Model;
 use openledger_engine::format::DType;
 use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
-use openledger_gateway::{Gateway, Parts, Site};
+use openledger_gateway::{Gateway, Parts, PublicUrl, Site};
 use openledger_primitives::Wei;
 use openledger_sdk::{ChainClient, Hub};
 use openledger_serve::{ServeConfig, Server};
@@ -66,15 +66,15 @@ pub(crate) fn node() -> &'static Node {
     static NODE: OnceLock<Node> = OnceLock::new();
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
-        std::thread::spawn(|| start(TinySpec::default())).join().unwrap()
+        std::thread::spawn(|| start(TinySpec::default(), None)).join().unwrap()
     })
 }
 
 /// A node of its own, whose model is the one given.
-pub(crate) fn start(spec: TinySpec) -> Node {
+pub(crate) fn start(spec: TinySpec, public_url: Option<PublicUrl>) -> Node {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (parts, gateway, rpc) = runtime.block_on(run(dir.path(), spec));
+    let (parts, gateway, rpc) = runtime.block_on(run(dir.path(), spec, public_url));
     let made = runtime.block_on(async { People::connect(&rpc, &gateway).await.make().await });
     Node { gateway, rpc, made, parts, runtime, _dir: dir }
 }
@@ -83,7 +83,7 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn run(dir: &std::path::Path, spec: TinySpec) -> (Running, String, String) {
+async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl>) -> (Running, String, String) {
     let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
     let store = Store::open(dir.join("store"), &schemas).unwrap();
     let (chain, rpc) = start_chain(dir).await;
@@ -114,6 +114,7 @@ async fn run(dir: &std::path::Path, spec: TinySpec) -> (Running, String, String)
         challenge_window_s: 1,
         development: true,
         faucet: Some(Wei::from_open(10)),
+        public_url,
         hosts: vec!["ledger.example".to_owned()],
     };
     let datanets = Datanets::new(store.clone(), CHAIN_ID);

@@ -43,7 +43,7 @@ async fn verified(node: &Node, gateway: &GatewayClient, body: &Value) -> (Receip
 
 #[test]
 fn a_stopped_answer_costs_what_there_is_of_it_and_replays_like_any_other() {
-    let node = start(TinySpec { layers: LAYERS, ..TinySpec::default() });
+    let node = start(TinySpec { layers: LAYERS, ..TinySpec::default() }, None);
     node.block_on(stop_and_verify(&node));
 }
 
