@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use openledger_gateway::PublicUrl;
 use openledger_primitives::{Address, DatanetId, ReceiptHash};
 use openledger_train::JobId;
 
@@ -98,6 +99,12 @@ pub(crate) struct UpOptions {
     /// Where the gateway listens.
     #[arg(long, env = "OPENLEDGER_HTTP_LISTEN", value_name = "ADDRESS")]
     pub(crate) http_listen: Option<SocketAddr>,
+    /// The URL under which the gateway is reached from outside, such as https://ledger.example.
+    #[arg(long, env = "OPENLEDGER_PUBLIC_URL", value_name = "URL")]
+    pub(crate) public_url: Option<PublicUrl>,
+    /// A further name, with its port, under which the gateway is reached; may be given several times.
+    #[arg(long = "host", env = "OPENLEDGER_HOSTS", value_name = "HOST", value_delimiter = ',')]
+    pub(crate) hosts: Vec<String>,
     /// Seconds between blocks; 0 makes a block as soon as there is a transaction, and an empty one after two idle seconds.
     #[arg(long, env = "OPENLEDGER_BLOCK_TIME_S", value_name = "SECONDS")]
     pub(crate) block_time_s: Option<u64>,

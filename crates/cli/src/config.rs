@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use openledger_gateway::PublicUrl;
 use openledger_serve::ServeConfig;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,11 @@ pub(crate) struct Config {
     pub(crate) rpc_listen: SocketAddr,
     /// Where the OpenAI-compatible API and the app API listen.
     pub(crate) http_listen: SocketAddr,
+    /// The URL under which the gateway is reached from outside, where something stands before it. With https the
+    /// session's cookie goes over TLS alone.
+    pub(crate) public_url: Option<PublicUrl>,
+    /// Further names, with their ports, under which the gateway is reached: sign-in messages may name them.
+    pub(crate) hosts: Vec<String>,
     /// Seconds between blocks; 0 makes a block as soon as there is a transaction, and an empty one after two idle seconds.
     pub(crate) block_time_s: u64,
     /// The base model: a GGUF file or a folder with safetensors. Without it the default model is pulled.
@@ -40,6 +46,8 @@ impl Default for Config {
         Self {
             rpc_listen: local(8545),
             http_listen: local(8080),
+            public_url: None,
+            hosts: Vec::new(),
             block_time_s: 2,
             model: None,
             epoch_seconds: 60,

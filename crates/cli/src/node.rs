@@ -155,7 +155,8 @@ fn site(rpc: &RpcServer, config: &Config) -> Site {
         challenge_window_s: config.challenge_window_s,
         development: true,
         faucet: Some(Wei::from_open(FAUCET_OPEN)),
-        hosts: Vec::new(),
+        public_url: config.public_url.clone(),
+        hosts: config.hosts.clone(),
     }
 }
 

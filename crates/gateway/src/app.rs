@@ -27,6 +27,7 @@ use crate::catalog::Catalog;
 use crate::desk::Desk;
 use crate::events::Events;
 use crate::limits::Buckets;
+use crate::public_url::PublicUrl;
 use crate::routes::columns::ColumnCache;
 use crate::routes::disputes::DisputeCache;
 use crate::routes::{
@@ -80,7 +81,9 @@ pub struct Site {
     pub development: bool,
     /// What the faucet gives; development networks only.
     pub faucet: Option<Wei>,
-    /// Names, with their ports, under which this server is reached beside its own address.
+    /// Where it is reached from outside, if that is not its own address.
+    pub public_url: Option<PublicUrl>,
+    /// Further names, with their ports, under which this server is reached.
     pub hosts: Vec<String>,
 }
 
@@ -117,7 +120,10 @@ pub(crate) struct App {
 impl App {
     /// A path of this server as a URL.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        match &self.site.public_url {
+            Some(url) => format!("{url}{path}"),
+            None => format!("http://{}{path}", self.address),
+        }
     }
 
     /// Resolves when the server is to stop: streams end then, or they would keep it.
@@ -134,7 +140,14 @@ impl App {
         let own_port = port == self.address.port().to_string();
         // On a development network the pages may come from a development server of the same machine.
         let loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&name) && (own_port || self.site.development);
-        domain == self.address.to_string() || (local && loopback) || self.site.hosts.iter().any(|host| host == domain)
+        let mut public =
+            self.site.public_url.iter().map(PublicUrl::host).chain(self.site.hosts.iter().map(String::as_str));
+        domain == self.address.to_string() || (local && loopback) || public.any(|host| host == domain)
+    }
+
+    /// Whether browsers are to send the session's cookie over TLS alone.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.site.public_url.as_ref().is_some_and(PublicUrl::is_secure)
     }
 
     /// The operator's books.
@@ -316,6 +329,7 @@ fn node_routes() -> Router<Arc<App>> {
         .route("/v1/sessions", post(sessions::sign_in))
         .route("/v1/sessions/current", get(sessions::current).delete(sessions::sign_out))
         .route("/v1/models", get(models::list))
+        .route("/v1/registry", get(models::registry))
         .route("/v1/models/{name}/details", get(models::details))
         .route("/v1/lora_adapters", get(models::adapters))
         .route("/v1/status", get(status::show))

@@ -1,7 +1,7 @@
 //! The models that can be asked: the base model, and every adapter that is published on chain.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use openledger_contracts::{Price, Share, SplitBps};
@@ -191,6 +191,11 @@ impl Catalog {
     /// The model of that id.
     pub fn by_id(&self, id: ModelId) -> Option<Arc<Published>> {
         self.list().into_iter().find(|model| model.id == id)
+    }
+
+    /// The models published from that artifact, by name: a builder each.
+    pub fn of_artifact(&self, folder: &Path) -> Vec<Arc<Published>> {
+        self.list().into_iter().filter(|model| model.artifact == folder).collect()
     }
 
     /// All published models by name.

@@ -1,7 +1,8 @@
 //! `POST /v1/chat/completions`: answers, paid by vouchers, each with a receipt.
 //!
 //! The order of things: read the request, offer a price ceiling, let the payment in, generate, attribute, charge.
-//! Nothing is charged before the answer is complete, and nothing of it is lost once it is charged.
+//! Nothing is charged before the answer is complete, and nothing of it is lost once it is charged. A caller who closes a
+//! stream completes its answer there: it ends with the tokens that there are, and costs no more than those.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ use crate::routes::{blocking, models};
 pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
 /// Response header with the salt of the request's and the answer's hash.
 pub const SALT_HEADER: &str = "x-openledger-salt";
+/// Request header of a payment that was sent before: give its stored answer, and answer nothing anew. 204 where the
+/// payment was charged for nothing. It waits for an answer that is still being made.
+pub const STORED_HEADER: &str = "x-openledger-stored";
 /// Path of this endpoint, named in payment offers.
 pub(crate) const PATH: &str = "/v1/chat/completions";
 /// Path of [`quote`].
@@ -81,6 +85,13 @@ pub(crate) async fn completions(
     };
     let payload: PaymentPayload = from_header(payment.as_bytes())
         .map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))?;
+    if headers.contains_key(STORED_HEADER) {
+        return match app.till.stored(&payload, &offer, fingerprint).await {
+            Ok(Some(answered)) => Ok(repeat(&ask, &answered)),
+            Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
+            Err(error) => Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error))),
+        };
+    }
     match app.till.admit(&payload, &offer, fingerprint).await {
         Ok(Admission::Answered(answered)) => Ok(repeat(&ask, &answered)),
         Ok(Admission::Reserved(reservation)) => serve_paid(app, Paid { ask, model, reservation, offer }).await,
@@ -307,7 +318,8 @@ fn repeat(ask: &Ask, answered: &StoredAnswer) -> Response {
 
 fn stream_paid(app: Arc<App>, paid: Paid, generation: Generation) -> Response {
     let (chunks, reader) = mpsc::channel(CHUNKS_WAITING_MAX);
-    // The task goes on when the reader goes away: what was generated is charged, and can be fetched again.
+    // The task goes on when the reader goes away: the answer ends there, and what there is of it is attributed, charged
+    // and kept, so that the payer can fetch it.
     tokio::spawn(async move {
         if let Err(error) = pump(&app, paid, generation, &chunks).await {
             let _ = chunks.send(data(&error.body())).await;
@@ -328,8 +340,17 @@ async fn pump(
 ) -> Result<(), ApiError> {
     let head = paid.ask.head.clone();
     let _ = chunks.send(data(&head.chunk(json!({"role": "assistant", "content": ""}), None))).await;
+    let mut reader_left = false;
     let completion = loop {
-        match generation.next().await {
+        let event = tokio::select! {
+            event = generation.next() => event,
+            () = chunks.closed(), if !reader_left => {
+                reader_left = true;
+                generation.cancel();
+                continue;
+            }
+        };
+        match event {
             Some(Event::Token { text, .. }) if text.is_empty() => {}
             Some(Event::Token { text, .. }) => {
                 let _ = chunks.send(data(&head.chunk(json!({"content": text}), None))).await;

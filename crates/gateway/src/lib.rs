@@ -19,6 +19,7 @@ mod guard;
 mod limits;
 mod metrics;
 mod openai;
+mod public_url;
 pub mod replay;
 mod routes;
 mod session;
@@ -26,4 +27,5 @@ mod shares;
 mod tally;
 
 pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, Site, StartGatewayError};
-pub use chat::{RECEIPT_HEADER, SALT_HEADER};
+pub use chat::{RECEIPT_HEADER, SALT_HEADER, STORED_HEADER};
+pub use public_url::{PublicUrl, PublicUrlError};

@@ -208,6 +208,8 @@ pub(crate) fn finish_reason(finish: FinishReason) -> &'static str {
     match finish {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
+        // Ours: OpenAI's API has no answers that their caller ended.
+        FinishReason::Cancelled => "cancelled",
     }
 }
 

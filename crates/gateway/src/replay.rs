@@ -5,7 +5,7 @@ use std::sync::Arc;
 use openledger_contracts::Receipt;
 use openledger_engine::Exec;
 use openledger_primitives::{B256, ModelId};
-use openledger_serve::ReplayError;
+use openledger_serve::{FinishReason, ReplayError};
 use openledger_settlement::split::Usage;
 use openledger_settlement::verify::{ReplayEngine, Replayed, request_hash};
 use openledger_train::ArtifactError;
@@ -86,7 +86,9 @@ impl ReplayEngine for Replayer {
         same("index", artifact.manifest.attribution.index_root, receipt.indexRoot)?;
         let canonical: CanonicalRequest =
             serde_json::from_value(request.clone()).map_err(ReplayReceiptError::Request)?;
-        let request = answer::encode(base, Some(&model), &canonical)?;
+        let mut request = answer::encode(base, Some(&model), &canonical)?;
+        // A caller may end an answer early; what there was of it is the answer of as many tokens.
+        request.max_tokens = receipt.tokensOut.clamp(1, canonical.max_tokens.max(1));
         let completion = openledger_serve::replay(base, Some(&artifact.adapter), &request, self.threads)?;
         let attribution =
             answer::attribute(base, &mut self.exec, &artifact, &request.prompt, &completion, receipt.requestHash)?;
@@ -95,6 +97,7 @@ impl ReplayEngine for Replayer {
             attribution_root: attribution.root(),
             influence: shares(attribution.influence.outcome.weights()),
             provenance: shares(attribution.provenance.weights()),
+            cut_short: completion.finish == FinishReason::Length && request.max_tokens < canonical.max_tokens,
             answer: completion.text,
         })
     }

@@ -238,15 +238,20 @@ impl Opened {
         given == Some(keccak256(self.csrf_token()))
     }
 
-    /// The cookie to set.
-    pub(crate) fn cookie(&self) -> String {
-        format!("{COOKIE}={}; HttpOnly; SameSite=Strict; Path=/; Max-Age={SESSION_S}", self.token)
+    /// The cookie to set; a secure one goes over TLS alone.
+    pub(crate) fn cookie(&self, secure: bool) -> String {
+        set_cookie(&self.token, SESSION_S, secure)
     }
 }
 
 /// The cookie that ends it.
-pub(crate) fn no_cookie() -> String {
-    format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0")
+pub(crate) fn no_cookie(secure: bool) -> String {
+    set_cookie("", 0, secure)
+}
+
+fn set_cookie(token: &str, age_s: u64, secure: bool) -> String {
+    let secure = if secure { "; Secure" } else { "" };
+    format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{secure}")
 }
 
 /// The session's token among the cookies of a request.

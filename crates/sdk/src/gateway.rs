@@ -8,7 +8,7 @@ use openledger_settlement::x402::{
     HeaderError, PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, PaymentPayload,
     PaymentRequired, PaymentRequirements, SettleResponse, from_header, to_header,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url, header};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -29,6 +29,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const CHAT_PATH: &str = "v1/chat/completions";
 const QUOTE_PATH: &str = "v1/chat/quote";
+/// Asks for the stored answer of a payment, and for nothing else.
+const STORED_HEADER: &str = "x-openledger-stored";
 const BUSY: &str = "invalid_batch_settlement_evm_channel_busy";
 const MISMATCH: &str = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
 const EXCEEDS_BALANCE: &str = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
@@ -161,7 +163,7 @@ impl GatewayClient {
     pub async fn chat_stream(&self, request: &ChatRequest) -> Result<ChatStream, GatewayError> {
         let request = ChatRequest { stream: true, ..request.clone() };
         let (response, paid) = self.ask(&request).await?;
-        Ok(ChatStream::new(response, paid))
+        Ok(ChatStream::new(self.clone(), request, response, paid))
     }
 
     /// What the answer to a question would cost at most. Nothing is asked or charged, and no wallet is needed.
@@ -182,7 +184,7 @@ impl GatewayClient {
         }
         let offer = offer_of(&required_header(&response)?)?;
         let wallet = self.wallet.as_ref().ok_or(GatewayError::NoWallet { amount: offer.amount })?;
-        let paid = Paid { lane: wallet.lane(&offer).await?, offer };
+        let paid = Paid { lane: wallet.lane(&offer).await?, offer, payment: String::new() };
         self.pay(&body, paid, wallet).await
     }
 
@@ -201,7 +203,8 @@ impl GatewayClient {
             let voucher = channel.voucher(amount)?;
             let config = channel.config().clone();
             let payload = PaymentPayload::voucher(paid.offer.clone(), &config, &voucher, &identifier);
-            let response = match self.post_chat(body, Some(&to_header(&payload))).await {
+            paid.payment = to_header(&payload);
+            let response = match self.post_chat(body, Some(&paid.payment)).await {
                 Ok(response) => response,
                 // The answer may have been lost after the charge; the same payment again gets it for nothing.
                 Err(GatewayError::Http(error)) if attempt + 1 < ATTEMPTS_MAX => {
@@ -220,12 +223,25 @@ impl GatewayClient {
     }
 
     async fn post_chat(&self, body: &[u8], payment: Option<&str>) -> Result<Response, GatewayError> {
-        let request = self.http.post(self.url(CHAT_PATH)?).header(header::CONTENT_TYPE, "application/json");
+        let request = self.chat_request()?;
         let request = match payment {
             Some(payment) => request.header(PAYMENT_SIGNATURE_HEADER, payment),
             None => request,
         };
         Ok(request.body(body.to_vec()).send().await?)
+    }
+
+    /// The answer that was charged for a payment sent before; `None` where nothing was.
+    pub(crate) async fn stored(&self, request: &ChatRequest, paid: &Paid) -> Result<Option<Response>, GatewayError> {
+        let body = serde_json::to_vec(request).map_err(|source| json_error(CHAT_PATH, source))?;
+        let request = self.chat_request()?.header(STORED_HEADER, "only");
+        let response = request.header(PAYMENT_SIGNATURE_HEADER, &paid.payment).body(body).send().await?;
+        let response = accepted(response).await?;
+        Ok((response.status() != StatusCode::NO_CONTENT).then_some(response))
+    }
+
+    fn chat_request(&self) -> Result<RequestBuilder, GatewayError> {
+        Ok(self.http.post(self.url(CHAT_PATH)?).header(header::CONTENT_TYPE, "application/json"))
     }
 
     /// A receipt with its evidence.
@@ -324,6 +340,8 @@ impl GatewayClient {
 pub(crate) struct Paid {
     lane: Lane,
     offer: PaymentRequirements,
+    /// The payment as sent.
+    payment: String,
 }
 
 impl Paid {

@@ -5,7 +5,8 @@ use openledger_settlement::x402::SettleResponse;
 use reqwest::Response;
 use serde_json::Value;
 
-use crate::gateway::{BODY_BYTES_MAX, GatewayError, Paid, refused};
+use crate::api::{ChatAnswer, ChatRequest};
+use crate::gateway::{BODY_BYTES_MAX, GatewayClient, GatewayError, Paid, refused};
 
 /// Begins the comment in which the gateway says what a stream cost; other clients skip comments.
 const COMMENT: &str = ": openledger ";
@@ -15,6 +16,8 @@ const DONE: &str = "[DONE]";
 /// An answer being received. The channel that pays is kept until the stream is dropped.
 #[derive(Debug)]
 pub struct ChatStream {
+    client: GatewayClient,
+    request: ChatRequest,
     response: Response,
     paid: Option<Paid>,
     buffer: Vec<u8>,
@@ -25,8 +28,32 @@ pub struct ChatStream {
 }
 
 impl ChatStream {
-    pub(crate) fn new(response: Response, paid: Option<Paid>) -> Self {
-        Self { response, paid, buffer: Vec::new(), received: 0, charged: None, receipt: None, ended: false }
+    pub(crate) fn new(client: GatewayClient, request: ChatRequest, response: Response, paid: Option<Paid>) -> Self {
+        let buffer = Vec::new();
+        Self { client, request, response, paid, buffer, received: 0, charged: None, receipt: None, ended: false }
+    }
+
+    /// Ends the answer here: closes the stream and fetches what there is of the answer, with what it cost. `None` where
+    /// nothing was charged: a free answer, or one that had not begun.
+    ///
+    /// # Errors
+    /// As [`ChatStream::next_chunk`]; the gateway may have charged what there was then.
+    pub async fn stop(self) -> Result<Option<ChatAnswer>, GatewayError> {
+        let Self { client, request, response, paid, .. } = self;
+        // The gateway sees the connection close.
+        drop(response);
+        let Some(paid) = paid else { return Ok(None) };
+        let Some(response) = client.stored(&request, &paid).await? else { return Ok(None) };
+        let mut stored = Self::new(client, request, response, Some(paid));
+        let (mut text, mut body) = (String::new(), Value::Null);
+        while let Some(chunk) = stored.next_chunk().await? {
+            text.push_str(chunk.pointer("/choices/0/delta/content").and_then(Value::as_str).unwrap_or_default());
+            if chunk.pointer("/choices/0/finish_reason").is_some_and(|reason| !reason.is_null()) {
+                body = chunk;
+            }
+        }
+        let (charged, receipt) = (stored.charged, stored.receipt);
+        Ok(Some(ChatAnswer { text, body, charged, receipt, calls_left: None }))
     }
 
     /// What the answer cost; known once the stream has ended.

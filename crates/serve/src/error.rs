@@ -108,6 +108,9 @@ pub enum GenerateError {
         /// The whole chain of causes.
         reason: Arc<str>,
     },
+    /// The caller cancelled it before anything was computed for it.
+    #[error("the request was cancelled while it waited")]
+    Cancelled,
     /// The server stopped before the answer was complete.
     #[error("the server stopped before the answer was complete")]
     Stopped,

@@ -74,6 +74,8 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` were generated.
     Length,
+    /// The caller ended it, by [`Generation::cancel`](crate::Generation::cancel): the model would have gone on.
+    Cancelled,
 }
 
 /// Tokens counted for payment. Output counts every sampled token, the end-of-text token and those that

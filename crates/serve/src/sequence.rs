@@ -103,6 +103,12 @@ impl<'t> Sequence<'t> {
         Step { event: Event::Token { token, text: ready }, completion: Some(self.completion(finish)) }
     }
 
+    /// Ends the answer at the last sampled token: what [`replay`](crate::replay()) gives for as many `max_tokens`.
+    pub(crate) fn cut(&mut self) -> Completion {
+        self.flush(false);
+        self.completion(FinishReason::Cancelled)
+    }
+
     /// Releases what was held back, unless a stop string was found, behind which nothing is shown.
     fn flush(&mut self, stopped: bool) -> String {
         if stopped {

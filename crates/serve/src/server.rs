@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
     mpsc::{SyncSender, TrySendError, sync_channel},
 };
 use std::{thread::JoinHandle, time::Instant};
@@ -95,9 +95,11 @@ impl Server {
         self.take_place()?;
         // Room for every token and the end: the engine thread never waits for a reader.
         let (events, received) = mpsc::channel(request.max_tokens as usize + 1);
-        let submission = Submission { request, adapter, events, arrived: Instant::now() };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let generation = Generation { received, cancelled: Arc::clone(&cancelled) };
+        let submission = Submission { request, adapter, events, cancelled, arrived: Instant::now() };
         match inner.commands.try_send(Command::Submit(Box::new(submission))) {
-            Ok(()) => Ok(Generation { received }),
+            Ok(()) => Ok(generation),
             Err(error) => {
                 inner.queued.fetch_sub(1, Ordering::Relaxed);
                 Err(match error {
@@ -231,9 +233,17 @@ fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Result<Joi
 #[derive(Debug)]
 pub struct Generation {
     received: mpsc::Receiver<Event>,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl Generation {
+    /// Asks for no more tokens. The answer then ends with those that there are, at least one, and
+    /// [`FinishReason::Cancelled`](crate::FinishReason::Cancelled), unless it ends by itself first; a request that still
+    /// waits fails with [`GenerateError::Cancelled`]. Read on for the end.
+    pub fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
     /// The next event; none after the end.
     pub async fn next(&mut self) -> Option<Event> {
         self.received.recv().await

@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
         mpsc::{Receiver, SyncSender, TryRecvError},
     },
     time::Instant,
@@ -44,7 +44,15 @@ pub(crate) struct Submission {
     pub(crate) request: Request,
     pub(crate) adapter: Option<AdapterKey>,
     pub(crate) events: mpsc::Sender<Event>,
+    /// Set by a caller who wants no more than there is.
+    pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) arrived: Instant,
+}
+
+impl Submission {
+    fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
 }
 
 struct Running<'m> {
@@ -97,7 +105,8 @@ impl<'m> Worker<'m> {
     pub(crate) fn run(mut self, inbox: &Receiver<Command>) {
         let mut idle = true;
         while self.receive(inbox, idle) {
-            self.drop_cancelled();
+            self.drop_gone();
+            self.end_cancelled();
             self.request_loads();
             self.admit();
             // Nothing runs after admission: only a command can change that.
@@ -170,13 +179,30 @@ impl<'m> Worker<'m> {
     }
 
     /// Forgets requests whose caller has gone, wherever they are.
-    fn drop_cancelled(&mut self) {
+    fn drop_gone(&mut self) {
         let gone = self.queue.remove_where(|w| w.item.events.is_closed()).len();
         self.queued.fetch_sub(gone, Ordering::Relaxed);
         self.metrics().request_cancelled_total += gone as u64;
         for index in (0..self.running.len()).rev() {
             if self.running[index].submission.events.is_closed() {
                 self.retire(index, End::Cancelled);
+            }
+        }
+    }
+
+    /// Ends the answers whose callers want no more: where nothing was computed yet, without a token; else with at least
+    /// one, because the prompt was.
+    fn end_cancelled(&mut self) {
+        for entry in self.queue.remove_where(|w| w.item.is_cancelled()) {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            self.metrics().request_cancelled_total += 1;
+            send(&entry.item.events, Event::Failed(GenerateError::Cancelled));
+        }
+        for index in (0..self.running.len()).rev() {
+            let running = &mut self.running[index];
+            if running.submission.is_cancelled() && running.sequence.generated() > 0 {
+                let completion = running.sequence.cut();
+                self.retire(index, End::Finished(completion));
             }
         }
     }

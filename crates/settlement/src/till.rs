@@ -4,7 +4,7 @@
 //! pays with money that is no longer there.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_signer::SignerSync;
 use openledger_contracts::addresses::{INFERENCE_HUB, WRAPPED_OPEN};
@@ -14,12 +14,17 @@ use tokio::task::JoinError;
 
 use crate::channel::{Channel, PaymentError};
 use crate::hub::{HubClient, HubError};
-use crate::ledger::{Admission, Charge, ChargeError, Ledger, Payment, Reservation, ReserveError};
+use crate::ledger::{Admission, Charge, ChargeError, Ledger, Payment, Reservation, ReserveError, StoredAnswer};
 use crate::receipt::{ReceiptDraft, SignedReceipt};
 use crate::x402::{BatchExtra, PaymentPayload, PaymentRequired, PaymentRequirements, SCHEME, network};
 
 /// Age at which a channel's mirror is read again, in seconds: well below the shortest withdrawal delay.
 pub const MIRROR_AGE_MAX_S: u64 = 60;
+
+/// Longest wait for an answer that is being made.
+pub const STORED_WAIT_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks for it.
+const STORED_POLL: Duration = Duration::from_millis(50);
 
 /// A key that signs receipts.
 pub type ReceiptKey = Arc<dyn SignerSync + Send + Sync>;
@@ -158,6 +163,31 @@ impl Till {
                 self.reserve(payment).await
             }
             outcome => outcome,
+        }
+    }
+
+    /// The stored answer of a payment, whose request is not served again: none where nothing was charged. Waits, at most
+    /// [`STORED_WAIT_MAX`], while an answer is being made on the channel.
+    ///
+    /// # Errors
+    /// [`AdmitError`] as [`Till::admit`].
+    pub async fn stored(
+        &self,
+        payload: &PaymentPayload,
+        offer: &PaymentRequirements,
+        request: B256,
+    ) -> Result<Option<StoredAnswer>, AdmitError> {
+        let payment = Payment::read(payload, offer, request).map_err(ReserveError::from)?;
+        let until = Instant::now() + STORED_WAIT_MAX;
+        loop {
+            let (ledger, payment) = (self.ledger.clone(), payment.clone());
+            let found = tokio::task::spawn_blocking(move || ledger.stored(&payment)).await?;
+            match found {
+                Err(ReserveError::Payment(PaymentError::ChannelBusy { .. })) if Instant::now() < until => {
+                    tokio::time::sleep(STORED_POLL).await;
+                }
+                found => return Ok(found?),
+            }
         }
     }
 

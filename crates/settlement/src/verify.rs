@@ -377,6 +377,8 @@ pub struct Replayed {
     pub answer: String,
     /// Tokens used.
     pub usage: Usage,
+    /// Whether the answer ends where neither the model nor the request's limit would have ended it.
+    pub cut_short: bool,
     /// Root over the scores.
     pub attribution_root: B256,
     /// Weights of the influence pool.
@@ -418,6 +420,13 @@ pub fn verify_replay<E: ReplayEngine>(
     report.equal(Stage::Answer, "response-hash", &hash, &receipt.responseHash);
     report.equal(Stage::Answer, "tokens-in", &replayed.usage.tokens_in, &receipt.tokensIn);
     report.equal(Stage::Answer, "tokens-out", &replayed.usage.tokens_out, &receipt.tokensOut);
+    if replayed.cut_short {
+        let tokens = receipt.tokensOut;
+        report.missing.push(format!(
+            "answer-end: the answer stops after {tokens} tokens, where the model would go on; that its caller ended it \
+             there, the evidence cannot show"
+        ));
+    }
     report.equal(Stage::Score, "scores", &replayed.attribution_root, &receipt.attributionRoot);
     for (name, expected, found) in [
         ("influence-weights", &replayed.influence, &receipt.influence),

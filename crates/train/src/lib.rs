@@ -38,7 +38,7 @@ pub use manifest::{
     ManifestError, Measured, Score,
 };
 pub use recipe::{
-    ATTRIBUTION_CHECKPOINTS_MAX, AttributionRecipe, BATCH_MAX, EPOCHS_MAX, EvalRecipe, HeldOut, LoraRecipe,
+    ATTRIBUTION_CHECKPOINTS_MAX, AttributionRecipe, BATCH_MAX, EPOCHS_MAX, EvalRecipe, HeldOut, Limit, LoraRecipe,
     NAME_CHARS_MAX, NEW_TOKENS_MAX, OverLong, Preset, RANK_MAX, Recipe, RecipeError, SEQUENCE_TOKENS_MAX,
     SNAPSHOTS_MAX, SYSTEM_PROMPT_CHARS_MAX, Schedule, SnapshotRef,
 };

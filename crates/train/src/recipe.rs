@@ -24,6 +24,16 @@ pub const NAME_CHARS_MAX: usize = 120;
 pub const NEW_TOKENS_MAX: u32 = 1_024;
 /// Most characters of a system prompt.
 pub const SYSTEM_PROMPT_CHARS_MAX: usize = 8_192;
+/// Largest share of the records that is kept from training, in hundredths of a percent.
+const HELD_OUT_BPS_MAX: u16 = 9_000;
+/// Largest scale of an adapter.
+const ALPHA_MAX: f64 = 1e4;
+/// Largest learning rate.
+const LEARNING_RATE_MAX: f64 = 1.0;
+/// Largest weight decay.
+const WEIGHT_DECAY_MAX: f64 = 1.0;
+/// Largest limit on a gradient's norm.
+const GRAD_NORM_MAX: f64 = 1e6;
 
 /// How the learning rate goes on after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -158,7 +168,50 @@ pub enum Preset {
     Thorough,
 }
 
+/// The range of one of a recipe's values; of texts and lists, of how long they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limit {
+    /// Path of the field in the recipe.
+    pub field: &'static str,
+    /// The least value.
+    pub least: f64,
+    /// The largest value.
+    pub most: f64,
+    /// Whether the least value itself is refused.
+    pub above: bool,
+}
+
+impl Limit {
+    fn of(field: &'static str, least: u32, most: impl Into<f64>) -> Self {
+        Self { field, least: least.into(), most: most.into(), above: false }
+    }
+
+    fn above_zero(field: &'static str, most: f64) -> Self {
+        Self { field, least: 0.0, most, above: true }
+    }
+}
+
 impl Recipe {
+    /// The ranges that [`Recipe::validate`] keeps, for those who ask people for values.
+    pub fn limits() -> Vec<Limit> {
+        vec![
+            Limit::of("name", 1, NAME_CHARS_MAX as f64),
+            Limit::of("snapshots", 1, SNAPSHOTS_MAX as f64),
+            Limit::of("epochs", 1, EPOCHS_MAX),
+            Limit::of("batch_size", 1, BATCH_MAX),
+            Limit::above_zero("learning_rate", LEARNING_RATE_MAX),
+            Limit::of("weight_decay", 0, WEIGHT_DECAY_MAX),
+            Limit::of("max_grad_norm", 0, GRAD_NORM_MAX),
+            Limit::of("lora.rank", 1, RANK_MAX),
+            Limit::above_zero("lora.alpha", ALPHA_MAX),
+            Limit::of("max_sequence_tokens", 2, SEQUENCE_TOKENS_MAX),
+            Limit::of("system_prompt", 0, SYSTEM_PROMPT_CHARS_MAX as f64),
+            Limit::of("evaluation.held_out.bps", 1, HELD_OUT_BPS_MAX),
+            Limit::of("evaluation.max_new_tokens", 1, NEW_TOKENS_MAX),
+            Limit::of("attribution.checkpoints_bps", 1, ATTRIBUTION_CHECKPOINTS_MAX as f64),
+        ]
+    }
+
     /// A recipe from a preset.
     pub fn preset(preset: Preset, name: &str, base_model: B256, snapshots: Vec<SnapshotRef>) -> Self {
         let (epochs, rank, learning_rate, every_steps) = match preset {
@@ -202,12 +255,12 @@ impl Recipe {
         let prompt_chars = self.system_prompt.as_ref().map_or(0, |p| p.chars().count());
         within("system_prompt (characters)", prompt_chars as u64, 0, SYSTEM_PROMPT_CHARS_MAX as u64)?;
         if let HeldOut::Bps(bps) = self.evaluation.held_out {
-            within("evaluation.held_out.bps", bps.into(), 1, 9_000)?;
+            within("evaluation.held_out.bps", bps.into(), 1, HELD_OUT_BPS_MAX.into())?;
         }
-        positive("lora.alpha", self.lora.alpha, 1e4)?;
-        positive("learning_rate", self.learning_rate, 1.0)?;
-        not_negative("weight_decay", self.weight_decay, 1.0)?;
-        not_negative("max_grad_norm", self.max_grad_norm, 1e6)?;
+        positive("lora.alpha", self.lora.alpha, ALPHA_MAX)?;
+        positive("learning_rate", self.learning_rate, LEARNING_RATE_MAX)?;
+        not_negative("weight_decay", self.weight_decay, WEIGHT_DECAY_MAX)?;
+        not_negative("max_grad_norm", self.max_grad_norm, GRAD_NORM_MAX)?;
         self.targets()?;
         self.validate_checkpoints()
     }

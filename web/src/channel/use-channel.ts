@@ -32,6 +32,8 @@ import {
 } from "./x402";
 
 const CHAT_PATH = "/v1/chat/completions";
+/** Asks for the stored answer of a payment, and for nothing else. */
+const STORED_ONLY = { "x-openledger-stored": "only" };
 /** Tries of one payment: a busy channel, a correction or a broken connection each cost one. */
 const ATTEMPTS_MAX = 8;
 const RETRY_PAUSE_MS = 100;
@@ -56,6 +58,11 @@ export interface Paid {
   channel: Hex;
   /** The most that the answer may cost. */
   ceiling: bigint;
+  /**
+   * The answer as the node charged and kept it, for a stream that was closed before its end; null where nothing was
+   * charged. The node waits with it until the answer is attributed.
+   */
+  collect: () => Promise<Response | null>;
   /** Takes over what the node says was charged, from the header or the stream's last comment; gives the charge. */
   settle: (response: SettleResponse | null) => bigint | null;
 }
@@ -177,10 +184,21 @@ export function useChannel() {
   };
 }
 
-async function post(text: string, payment: string | null, signal?: AbortSignal): Promise<Response> {
-  const headers = { "content-type": "application/json", ...csrfHeaders() };
+async function post(
+  text: string,
+  payment: string | null,
+  signal?: AbortSignal,
+  more: Record<string, string> = {},
+): Promise<Response> {
+  const headers = { "content-type": "application/json", ...csrfHeaders(), ...more };
   const paid = payment === null ? headers : { ...headers, [PAYMENT_SIGNATURE]: payment };
   return fetch(CHAT_PATH, { method: "POST", headers: paid, body: text, ...(signal ? { signal } : {}) });
+}
+
+/** The stored answer of a payment that was sent before; null where it paid for nothing. */
+async function stored(text: string, payment: string): Promise<Response | null> {
+  const response = await post(text, payment, undefined, STORED_ONLY).catch(network);
+  return response.status === 204 ? null : accepted(response);
 }
 
 async function accepted(response: Response): Promise<Response> {
@@ -283,9 +301,8 @@ export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOp
         continue;
       }
       if (response.status !== 402) {
-        const paid = settlement(channel, first, () =>
-          cache.invalidateQueries({ queryKey: channelQuery(info, payer).queryKey }),
-        );
+        const changed = () => cache.invalidateQueries({ queryKey: channelQuery(info, payer).queryKey });
+        const paid = settlement(channel, first, changed, () => stored(text, payment));
         const answered = { response: await accepted(response), paid };
         const settled = fromHeader<SettleResponse>(response.headers.get(PAYMENT_RESPONSE));
         if (settled !== null) paid.settle(settled);
@@ -338,10 +355,16 @@ function rememberDelay(seconds: number) {
   }
 }
 
-function settlement(channel: Channel, offer: Offer, changed: () => void): Paid {
+function settlement(
+  channel: Channel,
+  offer: Offer,
+  changed: () => void,
+  collect: () => Promise<Response | null>,
+): Paid {
   return {
     channel: channel.id,
     ceiling: BigInt(offer.amount),
+    collect,
     settle: (settled) => {
       const after = afterCharge(channel.charged, offer, settled);
       if (after === null) return null;

@@ -32,6 +32,10 @@ fn configure(options: &UpOptions) -> Result<Config> {
     let mut config = Config::load(&options.data_dir)?;
     config.rpc_listen = options.rpc_listen.unwrap_or(config.rpc_listen);
     config.http_listen = options.http_listen.unwrap_or(config.http_listen);
+    config.public_url = options.public_url.clone().or(config.public_url);
+    if !options.hosts.is_empty() {
+        config.hosts.clone_from(&options.hosts);
+    }
     config.block_time_s = options.block_time_s.unwrap_or(config.block_time_s);
     config.model = options.model.clone().or(config.model);
     Ok(config)

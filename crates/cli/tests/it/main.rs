@@ -9,5 +9,6 @@ mod node;
 mod openai_client;
 mod people;
 mod prepared;
+mod public_name;
 mod stopped;
 mod whole_loop;

@@ -89,7 +89,7 @@ pub struct ChatChoice {
     pub index: u32,
     /// The message.
     pub message: ChatMessage,
-    /// Why it ended: `stop` or `length`.
+    /// Why it ended: `stop` or `length`, or `cancelled` where the caller closed the stream.
     pub finish_reason: String,
 }
 

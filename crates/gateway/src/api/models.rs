@@ -63,6 +63,25 @@ pub struct ModelExtras {
     pub price: Option<Price>,
 }
 
+/// A published model with what it has done, as listings show it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RegistryRow {
+    /// Its name.
+    pub name: String,
+    /// Its id on chain.
+    pub id: Hash,
+    /// Who built it.
+    pub builder: Account,
+    /// What a token costs.
+    pub price: Price,
+    /// When it was published, in Unix seconds.
+    pub published_at: u64,
+    /// Paid answers that it gave.
+    pub answers: u64,
+    /// What they cost together.
+    pub income_wei: Amount,
+}
+
 /// A model with where it comes from and what it has done.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ModelDetail {

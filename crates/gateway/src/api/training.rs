@@ -72,11 +72,28 @@ pub struct Preset {
     pub description: String,
 }
 
+/// The range of one of a recipe's values; of texts and lists, of how long they are.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RecipeLimit {
+    /// Path of the field in the recipe, such as `lora.rank`.
+    pub field: String,
+    /// The least value.
+    pub least: f64,
+    /// The largest value.
+    pub most: f64,
+    /// Whether the least value itself is refused.
+    pub above: bool,
+}
+
 /// The presets.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PresetList {
     /// The quickest first.
     pub data: Vec<Preset>,
+    /// What a recipe's values may be.
+    pub limits: Vec<RecipeLimit>,
+    /// How the fees of a model are split that is published here.
+    pub split: SplitBps,
 }
 
 /// What a recipe is to be made of.
@@ -194,12 +211,25 @@ pub struct Job {
     pub error: Option<String>,
     /// Whether its files can be fetched and its model published.
     pub has_artifact: bool,
+    /// The models that this node serves of it, whoever published them and with what program: a builder each.
+    pub models: Vec<JobModel>,
     /// What was asked.
     #[schema(value_type = Recipe)]
     pub recipe: openledger_train::Recipe,
     /// What the manifest says beside it.
     #[schema(value_type = Terms)]
     pub terms: openledger_train::Terms,
+}
+
+/// A model published of a job.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct JobModel {
+    /// Its id on chain.
+    pub id: Hash,
+    /// Its name.
+    pub name: String,
+    /// Who published it.
+    pub builder: Account,
 }
 
 /// All jobs.

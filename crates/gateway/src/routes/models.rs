@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use openledger_contracts::{Price, SplitBps};
 use openledger_primitives::ModelId;
+use serde::Deserialize;
 
+use crate::api::Listing;
 use crate::api::models as view;
 use crate::api::node::AdapterList;
 use crate::api::scalar::{AnyObject, Hash};
@@ -14,7 +16,10 @@ use crate::api::training;
 use crate::app::App;
 use crate::catalog::Published;
 use crate::error::ApiError;
-use crate::routes::{blocking, status};
+use crate::routes::{Paging, blocking, status};
+
+/// Longest text searched for, in bytes.
+const SEARCH_BYTES_MAX: usize = 512;
 
 /// The base model and every published adapter.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
@@ -53,6 +58,54 @@ fn entry(
 ) -> view::Model {
     let (id, root) = (name.to_owned(), name.to_owned());
     view::Model { id, object: "model".to_owned(), created, owned_by, root, parent, openledger }
+}
+
+/// Which published models.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Filter {
+    search: Option<String>,
+}
+
+/// Published models with what they have done. The cursor is a place in the order of publication, to which models are only
+/// added.
+pub(crate) async fn registry(
+    State(app): State<Arc<App>>,
+    Query(filter): Query<Filter>,
+    Query(page): Query<Paging>,
+) -> Result<Json<Listing<view::RegistryRow>>, ApiError> {
+    let search = filter.search.unwrap_or_default().to_lowercase();
+    if search.len() > SEARCH_BYTES_MAX {
+        let message = format!("at most {SEARCH_BYTES_MAX} bytes are searched for");
+        return Err(ApiError::invalid("search_too_long", message).with_param("search"));
+    }
+    let rows = blocking(move || {
+        app.tally.catch_up()?;
+        let mut models = app.catalog.list();
+        models.sort_by(|one, other| (one.published_at, &one.name).cmp(&(other.published_at, &other.name)));
+        let fits = |model: &Published| {
+            let texts = [model.name.to_lowercase(), model.builder.to_string().to_lowercase(), model.id.to_string()];
+            texts.iter().any(|text| text.contains(&search))
+        };
+        let models = models.into_iter().zip(1_u64..).filter(|(model, place)| *place > page.after && fits(model));
+        let found: Vec<(Arc<Published>, u64)> = models.take(page.rows() as usize).collect();
+        let next_after = page.next(found.len(), found.last().map(|(_, place)| *place));
+        let data = found.iter().map(|(model, _)| registry_row(&app, model)).collect::<Result<_, _>>()?;
+        Ok::<_, ApiError>(Listing { data, next_after })
+    });
+    Ok(Json(rows.await??))
+}
+
+fn registry_row(app: &App, model: &Published) -> Result<view::RegistryRow, ApiError> {
+    let (answers, income) = app.tally.model(model.id)?;
+    Ok(view::RegistryRow {
+        name: model.name.clone(),
+        id: model.id.into(),
+        builder: model.builder.into(),
+        price: price(&model.price),
+        published_at: model.published_at,
+        answers,
+        income_wei: income.into(),
+    })
 }
 
 /// Adapters with where they are: on disk, in memory, running.

@@ -92,7 +92,7 @@ pub(crate) fn finished(app: &App, id: JobId) -> Result<Artifact, ApiError> {
 }
 
 /// Default split: burn 5 %, operator 20 %, builder 15 %, stakers 10 %, data the rest; a fifth of it for provenance.
-fn default_split() -> SplitBps {
+pub(crate) fn default_split() -> SplitBps {
     SplitBps { burn: 500, operatorBps: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 }
 }
 

@@ -10,8 +10,8 @@ use openledger_train::{Preset, Price, Recipe, SNAPSHOTS_MAX, SnapshotRef, Terms}
 use crate::api::training as view;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::routes::blocking;
 use crate::routes::training::{Submit, request};
+use crate::routes::{blocking, models, publish};
 
 /// Price that a new model's terms begin with: 10 and 30 OPEN for a million tokens.
 const PRICE: Price = Price { input_wei: Wei(10_000_000_000_000), output_wei: Wei(30_000_000_000_000) };
@@ -30,7 +30,13 @@ pub(crate) async fn presets() -> Json<view::PresetList> {
         preset(view::PresetName::Standard, "Standard", "Three passes at rank 8: a good first model."),
         preset(view::PresetName::Thorough, "Thorough", "Five passes at rank 16, measured while it trains."),
     ];
-    Json(view::PresetList { data })
+    let limits = Recipe::limits().into_iter().map(|limit| view::RecipeLimit {
+        field: limit.field.to_owned(),
+        least: limit.least,
+        most: limit.most,
+        above: limit.above,
+    });
+    Json(view::PresetList { data, limits: limits.collect(), split: models::split(&publish::default_split()) })
 }
 
 /// A recipe ready to be submitted, with terms to begin with.

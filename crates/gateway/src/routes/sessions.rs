@@ -25,9 +25,10 @@ pub(crate) async fn sign_in(
     State(app): State<Arc<App>>,
     Json(body): Json<SignIn>,
 ) -> Result<impl IntoResponse, ApiError> {
+    let secure = app.is_secure();
     let opened = blocking(move || app.sessions.sign_in(&body.message, &body.signature.0, |domain| app.is_ours(domain)));
     let opened = opened.await??;
-    Ok((AppendHeaders([(header::SET_COOKIE, opened.cookie())]), Json(view(&opened))))
+    Ok((AppendHeaders([(header::SET_COOKIE, opened.cookie(secure))]), Json(view(&opened))))
 }
 
 /// Who is signed in.
@@ -41,8 +42,9 @@ pub(crate) async fn sign_out(
     Extension(caller): Extension<Caller>,
 ) -> Result<impl IntoResponse, ApiError> {
     let session = caller.0.ok_or_else(not_signed_in)?;
+    let secure = app.is_secure();
     blocking(move || app.sessions.close(&session.token)).await??;
-    Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, no_cookie())])))
+    Ok((StatusCode::NO_CONTENT, AppendHeaders([(header::SET_COOKIE, no_cookie(secure))])))
 }
 
 fn view(session: &Opened) -> Session {

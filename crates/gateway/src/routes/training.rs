@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::api::training as view;
 use crate::app::App;
+use crate::catalog::Published;
 use crate::error::{ApiError, chain};
 use crate::guard::Caller;
 use crate::routes::blocking;
@@ -44,13 +45,13 @@ pub(crate) async fn submit(
     let job = blocking(move || {
         let request = request(&app.datanets, body)?;
         let id = app.factory.submit_for(caller.address(), &request)?;
-        Ok::<_, ApiError>(app.factory.job(id)?)
+        Ok::<_, ApiError>(job_view(&app, app.factory.job(id)?))
     });
-    Ok(Json(job_view(job.await??)))
+    Ok(Json(job.await??))
 }
 
 /// A job as pages show it.
-fn job_view(job: Job) -> view::Job {
+fn job_view(app: &App, job: Job) -> view::Job {
     let progress = match (job.state, job.steps) {
         (JobState::Done, _) => 1.0,
         (_, 0) => 0.0,
@@ -75,10 +76,20 @@ fn job_view(job: Job) -> view::Job {
         created_at_ms: job.created_at_ms,
         changed_at_ms: job.changed_at_ms,
         error: job.error,
+        models: job.artifact.as_deref().map(|folder| models(app, folder)).unwrap_or_default(),
         has_artifact: job.artifact.is_some() && job.state == JobState::Done,
         recipe: job.recipe,
         terms: job.terms,
     }
+}
+
+fn models(app: &App, artifact: &std::path::Path) -> Vec<view::JobModel> {
+    let model = |model: Arc<Published>| view::JobModel {
+        id: model.id.into(),
+        name: model.name.clone(),
+        builder: model.builder.into(),
+    };
+    app.catalog.of_artifact(artifact).into_iter().map(model).collect()
 }
 
 /// Refuses whoever does not own the job.
@@ -159,13 +170,17 @@ fn held_out(index: u64, body: RecordBody) -> TrainRecord {
 
 /// All jobs, the newest first.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Result<Json<view::JobList>, ApiError> {
-    let jobs = blocking(move || app.factory.jobs()).await??;
-    Ok(Json(view::JobList { data: jobs.into_iter().map(job_view).collect() }))
+    let jobs = blocking(move || {
+        let jobs = app.factory.jobs()?;
+        Ok::<_, ApiError>(jobs.into_iter().map(|job| job_view(&app, job)).collect())
+    });
+    Ok(Json(view::JobList { data: jobs.await?? }))
 }
 
 /// One job.
 pub(crate) async fn show(State(app): State<Arc<App>>, Path(id): Path<JobId>) -> Result<Json<view::Job>, ApiError> {
-    Ok(Json(job_view(blocking(move || app.factory.job(id)).await??)))
+    let job = blocking(move || Ok::<_, ApiError>(job_view(&app, app.factory.job(id)?)));
+    Ok(Json(job.await??))
 }
 
 /// Where to go on in a job's history.
@@ -207,9 +222,9 @@ pub(crate) async fn act(
             "stop" => app.factory.stop_and_save(id)?,
             other => return Err(ApiError::not_found("action", other)),
         }
-        Ok::<_, ApiError>(app.factory.job(id)?)
+        Ok::<_, ApiError>(job_view(&app, app.factory.job(id)?))
     });
-    Ok(Json(job_view(job.await??)))
+    Ok(Json(job.await??))
 }
 
 impl From<FactoryError> for ApiError {

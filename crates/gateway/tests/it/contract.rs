@@ -56,9 +56,26 @@ async fn node_and_model_answers_fit_the_document() {
     for path in ["/v1/status", "/v1/operator", "/v1/lora_adapters", "/v1/models", "/v1/fine_tuning/presets"] {
         checked(path, path).await;
     }
+    let presets = get("/v1/fine_tuning/presets").await;
+    assert_eq!((&presets["split"]["builder"], &presets["limits"][7]["field"]), (&json!(1500), &json!("lora.rank")));
     let detail = checked("/v1/models/{name}/details", &format!("/v1/models/{MODEL}/details")).await;
     assert_eq!(detail["answers"], 1);
     assert_eq!(detail["datanets"], json!([node().made.datanet]));
+}
+
+#[tokio::test]
+async fn the_registry_is_paged_and_searched_by_name_builder_and_id() {
+    let whole = checked("/v1/registry", "/v1/registry?limit=1").await;
+    let [row] = whole["data"].as_array().unwrap().as_slice() else { panic!("one model: {whole}") };
+    assert_eq!((&row["name"], &row["answers"], &whole["next_after"]), (&json!(MODEL), &json!(1), &json!(1)));
+    let rest = checked("/v1/registry", "/v1/registry?limit=1&after=1").await;
+    assert_eq!((&rest["data"], &rest["next_after"]), (&json!([]), &json!(null)));
+    let builder = key(3).address().to_string().to_uppercase().replace("0X", "0x");
+    for text in ["ANALYST", &builder, row["id"].as_str().unwrap()] {
+        let found = checked("/v1/registry", &format!("/v1/registry?search={text}")).await;
+        assert_eq!(found["data"][0], *row, "{text}");
+    }
+    assert_eq!(get("/v1/registry?search=nobody").await["data"], json!([]));
 }
 
 #[tokio::test]
@@ -213,6 +230,12 @@ async fn job_answers_fit_the_document() {
     let shown = checked("/v1/fine_tuning/jobs/{id}", &format!("/v1/fine_tuning/jobs/{job}")).await;
     assert_eq!((&shown["name"], &shown["progress"]), (&json!(MODEL), &json!(1.0)));
     assert!(shown["train_loss"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        shown["models"],
+        json!([{
+            "id": get(&format!("/v1/models/{MODEL}/details")).await["id"], "name": MODEL, "builder": key(3).address(),
+        }])
+    );
     let events = checked("/v1/fine_tuning/jobs/{id}/events", &format!("/v1/fine_tuning/jobs/{job}/events")).await;
     assert!(events["data"].as_array().unwrap().iter().any(|event| event["happening"]["kind"] == "step"));
     let draft = format!("/v1/fine_tuning/jobs/{job}/model?name=other");

@@ -5,7 +5,9 @@
 mod assets;
 mod contract;
 mod hostile;
+mod migrations;
 mod node;
 mod openapi;
 mod people;
 mod sessions;
+mod stopped;

@@ -10,7 +10,7 @@ use openledger_datanet::{DATANET_SCHEMA, Datanets};
 use openledger_engine::Model;
 use openledger_engine::format::DType;
 use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
-use openledger_gateway::{Gateway, Parts, Site};
+use openledger_gateway::{Gateway, Parts, PublicUrl, Site};
 use openledger_primitives::Wei;
 use openledger_sdk::{ChainClient, Hub};
 use openledger_serve::{ServeConfig, Server};
@@ -36,12 +36,25 @@ pub(crate) struct Node {
     pub(crate) gateway: String,
     pub(crate) rpc: String,
     pub(crate) made: people::Made,
-    _runtime: Runtime,
+    parts: Running,
+    runtime: Runtime,
     _dir: TempDir,
-    _parts: Running,
+}
+
+impl Node {
+    /// Runs a test's side on the node's own threads.
+    pub(crate) fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// The models served.
+    pub(crate) fn catalog(&self) -> &Arc<Catalog> {
+        &self.parts.catalog
+    }
 }
 
 struct Running {
+    catalog: Arc<Catalog>,
     _gateway: Gateway,
     _rpc: RpcServer,
     _chain: Chain,
@@ -53,29 +66,30 @@ pub(crate) fn node() -> &'static Node {
     static NODE: OnceLock<Node> = OnceLock::new();
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
-        std::thread::spawn(start).join().unwrap()
+        std::thread::spawn(|| start(TinySpec::default(), None)).join().unwrap()
     })
 }
 
-fn start() -> Node {
+/// A node of its own, whose model is the one given.
+pub(crate) fn start(spec: TinySpec, public_url: Option<PublicUrl>) -> Node {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (parts, gateway, rpc) = runtime.block_on(run(dir.path()));
+    let (parts, gateway, rpc) = runtime.block_on(run(dir.path(), spec, public_url));
     let made = runtime.block_on(async { People::connect(&rpc, &gateway).await.make().await });
-    Node { gateway, rpc, made, _runtime: runtime, _dir: dir, _parts: parts }
+    Node { gateway, rpc, made, parts, runtime, _dir: dir }
 }
 
 fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn run(dir: &std::path::Path) -> (Running, String, String) {
+async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl>) -> (Running, String, String) {
     let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
     let store = Store::open(dir.join("store"), &schemas).unwrap();
     let (chain, rpc) = start_chain(dir).await;
     let url = rpc.http_url();
     let path = dir.join("tiny.gguf");
-    TinySpec::default().write_gguf(&path, DType::Q8_0).unwrap();
+    spec.write_gguf(&path, DType::Q8_0).unwrap();
     let model = Model::open(&path).unwrap();
     let mut serve = ServeConfig::default();
     (serve.max_context, serve.threads) = (model.config().context, 1);
@@ -100,15 +114,17 @@ async fn run(dir: &std::path::Path) -> (Running, String, String) {
         challenge_window_s: 1,
         development: true,
         faucet: Some(Wei::from_open(10)),
+        public_url,
         hosts: vec!["ledger.example".to_owned()],
     };
     let datanets = Datanets::new(store.clone(), CHAIN_ID);
     let chain_client = ChainClient::connect(&url, key(OPERATOR)).await.unwrap();
+    let served = Arc::clone(&catalog);
     let parts = Parts { catalog, server, till, datanets, factory, chain: chain_client, settlement, store, site };
     let gateway = Gateway::start(any_port(), parts).await.unwrap();
     tokio::spawn(worker.run(stopped));
     let at = format!("http://{}", gateway.address());
-    (Running { _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
+    (Running { catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
 }
 
 async fn start_chain(dir: &std::path::Path) -> (Chain, RpcServer) {

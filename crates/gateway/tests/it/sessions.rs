@@ -5,7 +5,10 @@ use alloy_signer_local::PrivateKeySigner;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::node::node;
+use openledger_gateway::{PublicUrl, PublicUrlError};
+use openledger_testkit::TinySpec;
+
+use crate::node::{node, start};
 use crate::people::{CHAIN_ID, key};
 
 fn url(path: &str) -> String {
@@ -51,6 +54,56 @@ async fn sign_in(text: &str, signer: &PrivateKeySigner) -> Response {
     Client::new().post(url("/v1/sessions")).json(&body).send().await.unwrap()
 }
 
+#[test]
+fn behind_a_public_name_sign_in_names_it_and_the_cookie_goes_over_tls_alone() {
+    let public: PublicUrl = "https://Ledger.Test/".parse().unwrap();
+    assert_eq!(public.to_string(), "https://ledger.test");
+    let node = start(TinySpec::default(), Some(public));
+    node.block_on(async {
+        let client = Client::new();
+        let at = |path: &str| format!("{}{path}", node.gateway);
+        let nonce: Value = client.post(at("/v1/sessions/nonce")).send().await.unwrap().json().await.unwrap();
+        let message = Message {
+            domain: "ledger.test".to_owned(),
+            address: key(1).address().to_checksum(None),
+            chain: CHAIN_ID,
+            nonce: nonce["nonce"].as_str().unwrap().to_owned(),
+            expiry: None,
+        };
+        let text = message.text();
+        let signature = key(1).sign_message_sync(text.as_bytes()).unwrap().as_bytes();
+        let signature = openledger_primitives::Bytes::copy_from_slice(&signature);
+        let body = json!({"message": text, "signature": signature});
+        let response = client.post(at("/v1/sessions")).json(&body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let set = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(set.ends_with("; Secure") && set.contains("HttpOnly; SameSite=Strict"), "{set}");
+        let opened: Value = response.json().await.unwrap();
+        let (cookie, csrf) = (set.split(';').next().unwrap(), opened["csrf_token"].as_str().unwrap());
+        let out = client.delete(at("/v1/sessions/current")).header("cookie", cookie).header("x-csrf-token", csrf);
+        let out = out.send().await.unwrap();
+        assert!(out.headers()["set-cookie"].to_str().unwrap().ends_with("Max-Age=0; Secure"));
+        let ask = json!({"model": crate::people::MODEL, "messages": [{"role": "user", "content": "Who?"}]});
+        let quote = client.post(at("/v1/chat/quote")).json(&ask).send().await.unwrap();
+        let quote: Value = quote.json().await.unwrap();
+        assert_eq!(quote["x402"]["resource"]["url"], "https://ledger.test/v1/chat/completions");
+    });
+}
+
+#[test]
+fn a_public_url_is_scheme_host_and_port_and_nothing_else() {
+    let host = |text: &str| text.parse::<PublicUrl>().unwrap().host().to_owned();
+    assert_eq!(host("https://a.example:8443"), "a.example:8443");
+    assert_eq!((host("https://a.example:443"), host("http://a.example:80/")), ("a.example".into(), "a.example".into()));
+    assert!(!"http://a.example".parse::<PublicUrl>().unwrap().is_secure());
+    for text in ["", "a.example", "ftp://a.example", "https://", "https://u@a.example", "https://a b", "//a.example"] {
+        assert!(matches!(text.parse::<PublicUrl>(), Err(PublicUrlError::Malformed { .. })), "{text}");
+    }
+    for text in ["https://a.example/app", "https://a.example/?x=1"] {
+        assert!(matches!(text.parse::<PublicUrl>(), Err(PublicUrlError::Path { .. })), "{text}");
+    }
+}
+
 async fn code(response: Response) -> (StatusCode, String) {
     let status = response.status();
     let body: Value = response.json().await.unwrap();
@@ -68,6 +121,7 @@ impl Session {
         let response = sign_in(&Message::of(signer).await.text(), signer).await;
         assert_eq!(response.status(), StatusCode::OK);
         let cookie = response.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert!(!cookie.contains("Secure"), "over plain HTTP it would never come back: {cookie}");
         for flag in ["HttpOnly", "SameSite=Strict", "Path=/"] {
             assert!(cookie.contains(flag), "{cookie}");
         }

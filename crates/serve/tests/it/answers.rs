@@ -1,7 +1,10 @@
 //! Answers depend on the request, the model and the adapter alone.
 
 use openledger_engine::LoraAdapter;
-use openledger_serve::{AdapterId, Completion, Event, FinishReason, Request, ServeConfig, check, replay};
+use openledger_serve::{
+    AdapterId, Completion, Event, FinishReason, GenerateError, Request, ServeConfig, Server, check, replay,
+};
+use openledger_testkit::TinySpec;
 
 use crate::support::{config, model, requests, server_with};
 
@@ -73,6 +76,56 @@ fn the_events_of_an_answer_add_up_to_it() {
     }
     let end = end.unwrap();
     assert_eq!((tokens, text), (end.tokens, end.text));
+}
+
+/// Many layers, so that an answer takes long enough to be ended in the middle of it.
+fn slow() -> (openledger_engine::Model, ServeConfig) {
+    let model = TinySpec { layers: 24, ..TinySpec::default() }.model();
+    let mut config = config();
+    (config.max_context, config.kv_bytes) = (model.config().context, 256 << 20);
+    (model, config)
+}
+
+fn endless(tokens: u32) -> Request {
+    let mut request = Request::new(vec![3; 20], tokens);
+    request.ignore_eos = true;
+    request
+}
+
+#[test]
+fn an_answer_that_its_caller_ends_is_the_answer_of_as_many_tokens() {
+    let (model, config) = slow();
+    let server = Server::start(model.clone(), config).unwrap();
+    let request = endless(450);
+    let mut generation = server.submit(request.clone()).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(generation.next_blocking(), Some(Event::Token { .. })));
+    }
+    generation.cancel();
+    let cut = generation.finish_blocking().unwrap();
+    assert_eq!((cut.finish, cut.usage.tokens_out as usize), (FinishReason::Cancelled, cut.tokens.len()));
+    assert!((3..450).contains(&cut.tokens.len()), "{} tokens", cut.tokens.len());
+    let shorter = Request { max_tokens: cut.usage.tokens_out, ..request };
+    let again = replay(&model, None, &shorter, 1).unwrap();
+    assert_eq!((&again.tokens, &again.text, again.usage), (&cut.tokens, &cut.text, cut.usage));
+    assert!(check(&model, None, &shorter, &cut.tokens, 1).unwrap());
+    assert_eq!(server.metrics().request_success_total[&FinishReason::Cancelled], 1);
+    let next = server.submit(endless(2)).unwrap().finish_blocking().unwrap();
+    assert_eq!(next.finish, FinishReason::Length, "its place is free");
+}
+
+#[test]
+fn a_request_that_is_cancelled_while_it_waits_computes_nothing() {
+    let (model, mut config) = slow();
+    config.max_sequences = 1;
+    let server = Server::start(model, config).unwrap();
+    let mut first = server.submit(endless(450)).unwrap();
+    assert!(matches!(first.next_blocking(), Some(Event::Token { .. })));
+    let second = server.submit(endless(5)).unwrap();
+    second.cancel();
+    assert_eq!(second.finish_blocking(), Err(GenerateError::Cancelled));
+    first.cancel();
+    assert_eq!(first.finish_blocking().unwrap().finish, FinishReason::Cancelled);
 }
 
 #[test]

@@ -214,6 +214,23 @@ impl Ledger {
         }))
     }
 
+    /// The answer that was charged for a payment; none where nothing was and nothing is about to be.
+    ///
+    /// # Errors
+    /// [`ReserveError`]; [`PaymentError::ChannelBusy`] while an answer is being made on the channel, maybe this one.
+    pub fn stored(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
+        self.check_signature(payment)?;
+        if let Some(answered) = self.answered(payment)? {
+            return Ok(Some(answered));
+        }
+        let channel = payment.voucher.channel;
+        let hold = self.hold(channel).ok_or(PaymentError::ChannelBusy { channel })?;
+        // It may have been charged between the look-up and the hold.
+        let answered = self.answered(payment);
+        drop(hold);
+        answered
+    }
+
     /// Nobody but the payer learns whether an identifier was used, or gets its answer.
     fn check_signature(&self, payment: &Payment) -> Result<(), PaymentError> {
         let actual = channel_id(&payment.config, self.chain_id);

@@ -79,6 +79,7 @@ impl ReplayEngine for Honest {
         Ok(Replayed {
             answer: disclosure().answer,
             usage: Usage { tokens_in: draft().usage.tokens_in, tokens_out: draft().usage.tokens_out },
+            cut_short: false,
             attribution_root: draft().attribution_root,
             influence: draft().influence,
             provenance: draft().provenance,
@@ -90,6 +91,25 @@ fn first_fault(receipt: Receipt) -> Option<(Stage, String)> {
     let mut report = verify_replay(&receipt, &disclosure(), &mut Honest).unwrap();
     report.extend(verify_receipt(&bundle(receipt), CHAIN_ID, Some(&terms()), Some(&context())));
     report.first_fault().map(|check| (check.stage, check.name.clone()))
+}
+
+/// Ends where the receipt's answer ends, which is not where the model would.
+struct CutShort;
+
+impl ReplayEngine for CutShort {
+    type Error = Infallible;
+
+    fn replay(&mut self, receipt: &Receipt, request: &Value) -> Result<Replayed, Infallible> {
+        Ok(Replayed { cut_short: true, ..Honest.replay(receipt, request)? })
+    }
+}
+
+#[test]
+fn an_answer_that_ends_early_passes_and_the_report_says_what_that_does_not_show() {
+    let report = verify_replay(&receipt(), &disclosure(), &mut CutShort).unwrap();
+    assert!(report.passed());
+    assert_eq!(report.missing.len(), 1);
+    assert!(report.missing[0].starts_with("answer-end: the answer stops after "), "{:?}", report.missing);
 }
 
 #[test]

@@ -11,6 +11,28 @@ fn refused(change: impl Fn(&mut Recipe)) -> RecipeError {
 }
 
 #[test]
+fn the_limits_told_are_those_that_are_kept() {
+    let valid = recipe(&model());
+    for limit in Recipe::limits() {
+        let pointer = format!("/{}", limit.field.replace('.', "/"));
+        let with = |value: f64| {
+            let mut json = valid.to_json();
+            let Some(place @ serde_json::Value::Number(_)) = json.pointer_mut(&pointer) else { return None };
+            let whole = place.is_u64();
+            *place = if whole { serde_json::json!(value as u64) } else { serde_json::json!(value) };
+            Some(serde_json::from_value::<Recipe>(json).unwrap().validate().is_ok())
+        };
+        let Some(most) = with(limit.most) else { continue };
+        assert!(most, "{limit:?} itself is taken");
+        assert_eq!(with(limit.most + 1.0), Some(false), "{limit:?}: above");
+        assert_eq!(with(limit.least), Some(!limit.above), "{limit:?}: at the least");
+        if limit.least >= 1.0 {
+            assert_eq!(with(limit.least - 1.0), Some(false), "{limit:?}: below");
+        }
+    }
+}
+
+#[test]
 fn every_preset_is_valid() {
     for preset in [Preset::Quick, Preset::Standard, Preset::Thorough] {
         let snapshots = recipe(&model()).snapshots;

@@ -702,6 +702,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/registry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Published models with what they have done, in the order of publication. */
+        get: operations["registry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/search": {
         parameters: {
             query?: never;
@@ -1150,7 +1167,7 @@ export interface components {
         };
         /** @description The answer's text. */
         ChatChoice: {
-            /** @description Why it ended: `stop` or `length`. */
+            /** @description Why it ended: `stop` or `length`, or `cancelled` where the caller closed the stream. */
             finish_reason: string;
             /**
              * Format: int32
@@ -1994,6 +2011,8 @@ export interface components {
              * @description Its number.
              */
             id: number;
+            /** @description The models that this node serves of it, whoever published them and with what program: a builder each. */
+            models: components["schemas"]["JobModel"][];
             /** @description The model's name, as in the recipe. */
             name: string;
             owner: components["schemas"]["Address"] | null;
@@ -2065,6 +2084,15 @@ export interface components {
         JobList: {
             /** @description The newest first. */
             data: components["schemas"]["Job"][];
+        };
+        /** @description A model published of a job. */
+        JobModel: {
+            /** @description Who published it. */
+            builder: components["schemas"]["Address"];
+            /** @description Its id on chain. */
+            id: components["schemas"]["Hash"];
+            /** @description Its name. */
+            name: string;
         };
         /** @description A job moved. */
         JobProgressEvent: {
@@ -2614,6 +2642,10 @@ export interface components {
         PresetList: {
             /** @description The quickest first. */
             data: components["schemas"]["Preset"][];
+            /** @description What a recipe's values may be. */
+            limits: components["schemas"]["RecipeLimit"][];
+            /** @description How the fees of a model are split that is published here. */
+            split: components["schemas"]["SplitBps"];
         };
         /**
          * @description A name of a starting point for recipes.
@@ -2967,6 +2999,23 @@ export interface components {
             /** @description Terms to begin with. */
             terms: components["schemas"]["Terms"];
         };
+        /** @description The range of one of a recipe's values; of texts and lists, of how long they are. */
+        RecipeLimit: {
+            /** @description Whether the least value itself is refused. */
+            above: boolean;
+            /** @description Path of the field in the recipe, such as `lora.rank`. */
+            field: string;
+            /**
+             * Format: double
+             * @description The least value.
+             */
+            least: number;
+            /**
+             * Format: double
+             * @description The largest value.
+             */
+            most: number;
+        };
         /** @description What a recipe is to be made of. */
         RecipeRequest: {
             /** @description The model's name. */
@@ -3088,6 +3137,36 @@ export interface components {
             id: number;
             /** @description The terms whose hash is on chain. */
             terms: components["schemas"]["LicenceTerms"];
+        };
+        /** @description A published model with what it has done, as listings show it. */
+        RegistryRow: {
+            /**
+             * Format: int64
+             * @description Paid answers that it gave.
+             */
+            answers: number;
+            /** @description Who built it. */
+            builder: components["schemas"]["Address"];
+            /** @description Its id on chain. */
+            id: components["schemas"]["Hash"];
+            /** @description What they cost together. */
+            income_wei: components["schemas"]["Wei"];
+            /** @description Its name. */
+            name: string;
+            /** @description What a token costs. */
+            price: components["schemas"]["Price"];
+            /**
+             * Format: int64
+             * @description When it was published, in Unix seconds.
+             */
+            published_at: number;
+        };
+        /** @description Part of a listing. */
+        RegistryRowList: {
+            /** @description The rows. */
+            data: components["schemas"]["RegistryRow"][];
+            /** @description What `after` must be for the next part; null at the end. */
+            next_after: number | null;
         };
         /** @description One rejected row. */
         Rejection: {
@@ -5032,6 +5111,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RecordDetail"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    registry: {
+        parameters: {
+            query?: {
+                /** @description A page's `next_after`; 0 for the first. */
+                after?: number;
+                /** @description Most rows. */
+                limit?: number;
+                /** @description Part of the name, the builder's address or the id. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RegistryRowList"];
                 };
             };
             /** @description Refused, or failed; see the error. */

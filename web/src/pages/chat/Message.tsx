@@ -10,6 +10,7 @@ import { influenceParts } from "./cost";
 import { DepositCard } from "./Deposit";
 import { type Shown, SourceDrawer, SourceStrip } from "./Sources";
 import { layOut, type Piece } from "./spans";
+import { STOPPING } from "./stream";
 import type { AnswerFacts, ChatMessage, Evidence } from "./tree";
 import { Verify } from "./Verify";
 
@@ -123,14 +124,12 @@ export function Answer({
   onStop,
   ...branches
 }: AnswerProps) {
-  const [rest, showRest] = useState(false);
-  const { state, stoppedAt, evidence } = facts;
-  const cut = stoppedAt !== undefined && !rest;
-  const text = cut ? message.text.slice(0, stoppedAt) : message.text;
+  const { state, evidence } = facts;
+  const { text } = message;
   return (
     <div className="min-w-0">
       <p className="mb-1 text-xs text-muted">{facts.model}</p>
-      {evidence && state !== "writing" && !cut ? (
+      {evidence && state !== "writing" ? (
         <Attributed text={text} evidence={evidence} question={question} />
       ) : (
         text !== "" && <AnswerText text={text} />
@@ -138,7 +137,7 @@ export function Answer({
       {state === "writing" && (
         <div className="mt-2 flex flex-wrap items-center gap-3 text-sm text-muted">
           <span role="status">{step ?? "Waiting for the model …"}</span>
-          {stoppedAt === undefined && (
+          {step !== STOPPING && (
             <Button size="sm" onPress={onStop}>
               Stop
             </Button>
@@ -147,14 +146,9 @@ export function Answer({
       )}
       {state === "stopped" && (
         <p className="mt-2 text-sm text-muted">
-          {stoppedAt === undefined
+          {facts.tokensOut === undefined
             ? "Stopped."
-            : "You stopped reading here. The node had begun the answer, so it finished it and charged all of it."}{" "}
-          {cut && message.text.length > text.length && (
-            <Button size="sm" onPress={() => showRest(true)}>
-              Show the rest
-            </Button>
-          )}
+            : `You stopped the answer here, after ${count(facts.tokensOut, "token")}; only these are charged.`}
         </p>
       )}
       {state === "failed" && <Failed facts={facts} onAgain={onAgain} canAsk={canAsk} />}

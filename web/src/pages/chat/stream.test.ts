@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { ApiError } from "../../api/error";
-import { NOTHING_STREAMED, takeLine } from "./stream";
+import { factsOf, NOTHING_STREAMED, takeLine } from "./stream";
 
 const data = (value: unknown) => ({ kind: "data", text: JSON.stringify(value) }) as const;
 const piece = (content: string, finish_reason: string | null = null) =>
@@ -28,6 +28,16 @@ it("puts an answer together, with tokens, charge and end", () => {
   expect(answer).toMatchObject({ text: "Hello", finish: "length", settled, ended: true });
   expect(answer.usage).toEqual({ tokensIn: 3, tokensOut: 2 });
   expect(answer.evidence).toEqual({ receipt_hash: "0x1", attribution: { spans: [] } });
+});
+
+it("says that an answer was stopped where the node says so, and how much of it there is", () => {
+  const lines = [
+    piece("Hel", "cancelled"),
+    data({ choices: [], usage: { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 } }),
+  ];
+  const stopped = factsOf(lines.reduce(takeLine, NOTHING_STREAMED));
+  expect(stopped).toEqual({ state: "stopped", tokensIn: 3, tokensOut: 1 });
+  expect(factsOf([piece("Hel", "stop")].reduce(takeLine, NOTHING_STREAMED))).toEqual({ state: "done" });
 });
 
 it("reports the node's failure in the middle of an answer", () => {

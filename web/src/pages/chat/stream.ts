@@ -3,7 +3,7 @@ import { ApiError } from "../../api/error";
 import type { StreamLine } from "../../api/events";
 import type { components } from "../../api/generated/schema";
 import type { SettleResponse } from "../../channel/x402";
-import type { Evidence } from "./tree";
+import type { AnswerFacts, Evidence } from "./tree";
 
 type Schemas = components["schemas"];
 
@@ -25,6 +25,9 @@ export const NOTHING_STREAMED: Streamed = {
   settled: null,
   ended: false,
 };
+
+/** What a reader is told between stopping an answer and knowing what it cost. */
+export const STOPPING = "Stopped. Waiting for what it cost …";
 
 /** What the comment before the end begins with. */
 const COMMENT = "openledger ";
@@ -61,4 +64,16 @@ function takeComment(before: Streamed, text: string): Streamed {
 function slim({ attribution, ...rest }: Schemas["AnswerEvidence"]): Evidence {
   const { evidence: _, ...shown } = attribution;
   return { ...rest, attribution: shown };
+}
+
+/** What an answer that has ended says of itself. */
+export function factsOf({ usage, finish, evidence, settled }: Streamed): Partial<AnswerFacts> {
+  const receipt = settled?.extra?.receiptHash ?? evidence?.receipt_hash;
+  return {
+    state: finish === "cancelled" ? "stopped" : "done",
+    ...(usage ?? {}),
+    ...(finish === "length" ? { cutOff: true } : {}),
+    ...(receipt === undefined ? {} : { receipt }),
+    ...(evidence === null ? {} : { evidence }),
+  };
 }

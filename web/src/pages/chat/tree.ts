@@ -37,8 +37,6 @@ export interface AnswerFacts {
   tokensOut?: number;
   /** It ended at the length limit. */
   cutOff?: boolean;
-  /** UTF-16 length at which the reader stopped it; the node wrote on. */
-  stoppedAt?: number;
   receipt?: string;
   evidence?: Evidence;
 }

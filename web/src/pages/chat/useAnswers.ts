@@ -6,7 +6,7 @@ import { DepositNeeded, type Paid, usePaidAsk } from "../../channel/use-channel"
 import { Declined } from "../../wallet/approval";
 import { NotConnected } from "../../wallet/send";
 import type { ConversationStore } from "./store";
-import { NOTHING_STREAMED, type Streamed, takeLine } from "./stream";
+import { factsOf, NOTHING_STREAMED, STOPPING, type Streamed, takeLine } from "./stream";
 import { type AnswerFacts, add, type Conversation, change, promptFor } from "./tree";
 
 /** How often text that comes is drawn. */
@@ -41,8 +41,6 @@ interface Running {
   /** Set once the node answers; null before that, and for free answers. */
   paid: Paid | null;
   stopped: boolean;
-  /** Shows that reading stopped, at once and not only with the next words; there once the answer comes. */
-  halt: (() => void) | null;
   /** How far the payment is: nothing signed, signed, sent. */
   payment: "none" | "signed" | "sent";
 }
@@ -77,13 +75,7 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     const facts: AnswerFacts = { model: model.id, state: "writing" };
     const atMs = Date.now();
     put(add(conversation, { id, parent: question, role: "assistant", text: "", atMs, answer: facts }), true);
-    const run: Running = {
-      abort: new AbortController(),
-      paid: null,
-      stopped: false,
-      halt: null,
-      payment: "none",
-    };
+    const run: Running = { abort: new AbortController(), paid: null, stopped: false, payment: "none" };
     running.current.set(id, run);
     const say = (step: string) => {
       if (step === "signing") run.payment = "signed";
@@ -113,9 +105,8 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     const run = running.current.get(message);
     if (run === undefined) return;
     run.stopped = true;
-    // A paid answer is written and charged to its end; reading on tells what it cost.
-    if (run.paid === null) run.abort.abort();
-    else run.halt?.();
+    // The node sees the connection close and ends the answer there: no more of it is made, or charged.
+    run.abort.abort();
   }, []);
 
   return { steps, ask, stop };
@@ -130,7 +121,6 @@ async function answer(
   write: Write,
 ): Promise<void> {
   let streamed: Streamed = NOTHING_STREAMED;
-  let stoppedAt: number | undefined;
   try {
     const { response, paid } = await askNode();
     run.paid = paid;
@@ -138,34 +128,28 @@ async function answer(
     write("", ceiling, true);
     say("Waiting for the first word …");
     if (response.body === null) throw new ApiError(502, "empty", "the node's answer is empty");
-    run.halt = () => {
-      if (stoppedAt !== undefined) return;
-      stoppedAt = streamed.text.length;
-      say("Stopped here. The node finishes the answer; waiting for what it cost …");
-      write(streamed.text, { stoppedAt }, false);
-    };
     let drawn = 0;
-    for await (const line of readStream(response.body)) {
-      streamed = takeLine(streamed, line);
-      if (run.stopped) run.halt();
-      else if (streamed.text !== "") say("Writing …");
-      if (performance.now() - drawn > DRAW_MS) {
-        drawn = performance.now();
-        write(streamed.text, stoppedAt === undefined ? {} : { stoppedAt }, false);
+    try {
+      for await (const line of readStream(response.body)) {
+        streamed = takeLine(streamed, line);
+        if (streamed.text !== "") say("Writing …");
+        if (performance.now() - drawn > DRAW_MS) {
+          drawn = performance.now();
+          write(streamed.text, {}, false);
+        }
+        if (streamed.ended) break;
       }
-      if (streamed.ended) break;
+    } catch (error) {
+      if (!run.stopped || paid === null) throw error;
+      say(STOPPING);
+      const kept = await collected(paid);
+      if (kept === null) return write(streamed.text, { state: "stopped", charged: "0" }, true);
+      streamed = kept;
     }
     if (!streamed.ended) throw new ApiError(502, "broken_stream", "the answer broke off before its end");
     const charged = paid?.settle(streamed.settled) ?? null;
-    write(
-      streamed.text,
-      {
-        ...factsOf(streamed),
-        ...(charged === null ? {} : { charged: charged.toString() }),
-        ...stop(stoppedAt),
-      },
-      true,
-    );
+    const cost = charged === null ? {} : { charged: charged.toString() };
+    write(streamed.text, { ...factsOf(streamed), ...cost }, true);
   } catch (error) {
     const silent = run.stopped || error instanceof NetworkError;
     const unsettled = run.payment === "sent" && run.paid === null && silent;
@@ -173,17 +157,16 @@ async function answer(
   }
 }
 
-const stop = (stoppedAt: number | undefined): Partial<AnswerFacts> =>
-  stoppedAt === undefined ? { state: "done" } : { state: "stopped", stoppedAt };
-
-function factsOf({ usage, finish, evidence, settled }: Streamed): Partial<AnswerFacts> {
-  const receipt = settled?.extra?.receiptHash ?? evidence?.receipt_hash;
-  return {
-    ...(usage ?? {}),
-    ...(finish === "length" ? { cutOff: true } : {}),
-    ...(receipt === undefined ? {} : { receipt }),
-    ...(evidence === null ? {} : { evidence }),
-  };
+/** What there is of a stopped answer: exactly what was charged. Null where nothing was. */
+async function collected(paid: Paid): Promise<Streamed | null> {
+  const body = (await paid.collect())?.body ?? null;
+  if (body === null) return null;
+  let streamed: Streamed = NOTHING_STREAMED;
+  for await (const line of readStream(body)) {
+    streamed = takeLine(streamed, line);
+    if (streamed.ended) break;
+  }
+  return streamed;
 }
 
 function failure(error: unknown, stopped: boolean): Partial<AnswerFacts> {

@@ -1,8 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { type ReactNode, useEffect, useMemo, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { useNavigate, useSearchParams } from "react-router";
 import { statusQuery } from "../../api/queries";
-import { count } from "../../lib/format";
+import { count, formatPercent } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { RadioGroup, Select, TextField } from "../../ui/fields";
 import { Card, Page } from "../../ui/Page";
@@ -27,10 +27,13 @@ import {
   GROUPS,
   type HeldOutKind,
   heldOutFrom,
-  NAME_CHARS_MAX,
+  type Limits,
+  limitsOf,
   problemOf,
   type Recipe,
+  rangeOf,
   type Setting,
+  tooLong,
 } from "./settings";
 
 /** Pause in typing after which the estimate is made again. */
@@ -84,27 +87,31 @@ const FIRST: Draft = {
   priceOut: null,
 };
 
+const NO_LIMITS: Limits = new Map();
+
+/** What the trainer takes; empty until the node has said it, which checks everything again anyway. */
+function useLimits(): Limits {
+  const { data } = useQuery(presetsQuery);
+  return useMemo(() => (data === undefined ? NO_LIMITS : limitsOf(data.limits)), [data]);
+}
+
 /** What would be submitted, or what still stands in the way. */
 function useSubmission(draft: Draft) {
   const name = draft.name.trim();
+  const limits = useLimits();
   const made = useQuery(recipeQuery(draft.preset, useSettled(name) || "model", draft.choices));
   return useMemo(() => {
     const problems: string[] = [];
-    const nameProblem =
-      name === ""
-        ? "Give the model a name"
-        : [...name].length > NAME_CHARS_MAX
-          ? `At most ${NAME_CHARS_MAX} characters`
-          : null;
+    const nameProblem = name === "" ? "Give the model a name" : tooLong(name, limits.get("name"));
     if (draft.choices.length === 0) problems.push("Choose at least one Datanet");
     if (nameProblem !== null) problems.push(nameProblem);
     const base = draft.choices.length > 0 ? made.data : undefined;
     if (base === undefined)
       return { made, base: null, edited: null, submission: null, problems, nameProblem };
-    const edited = applyEdits(base.recipe, draft.edits);
+    const edited = applyEdits(base.recipe, draft.edits, limits);
     if (Object.keys(edited.problems).length > 0)
       problems.push(`Correct ${count(Object.keys(edited.problems).length, "setting")} below`);
-    const heldOut = heldOutFrom(draft.heldOut, draft.heldOutText);
+    const heldOut = heldOutFrom(draft.heldOut, draft.heldOutText, limits);
     if (heldOut === null) problems.push("Correct what is kept from training");
     const [input, output] = [
       draft.priceIn === null ? BigInt(base.terms.price.input_wei) : weiPerToken(draft.priceIn),
@@ -119,7 +126,7 @@ function useSubmission(draft: Draft) {
     const price = { input_wei: String(input ?? 0n), output_wei: String(output ?? 0n) };
     const submission: SubmitJob = { recipe, terms: { ...base.terms, price }, held_out: [] };
     return { made, base, edited, submission, problems, nameProblem };
-  }, [draft, made, name]);
+  }, [draft, limits, made, name]);
 }
 
 function Form({ base }: { base: { name: string; hash: string } }) {
@@ -160,7 +167,6 @@ function Form({ base }: { base: { name: string; hash: string } }) {
             value={draft.name}
             onChange={(name) => set({ name })}
             error={touched ? nameProblem : null}
-            maxLength={NAME_CHARS_MAX}
           />
           <Presets value={draft.preset} onChange={(preset) => set({ preset, edits: {} })} />
           {Object.keys(draft.edits).length > 0 && (
@@ -214,7 +220,7 @@ function Presets({ value, onChange }: { value: PresetName; onChange: (preset: Pr
   const presets = useQuery(presetsQuery);
   return (
     <QueryView query={presets} loading="Reading the presets" what="Presets">
-      {(all) => (
+      {({ data: all }) => (
         <RadioGroup
           label="Preset"
           className="md:max-w-2xl"
@@ -234,7 +240,7 @@ function Presets({ value, onChange }: { value: PresetName; onChange: (preset: Pr
 type Set = (change: Partial<Draft>) => void;
 
 function HeldOutCard({ draft, set }: { draft: Draft; set: Set }) {
-  const invalid = heldOutFrom(draft.heldOut, draft.heldOutText) === null;
+  const invalid = heldOutFrom(draft.heldOut, draft.heldOutText, useLimits()) === null;
   const units: Record<HeldOutKind, string> = { none: "", bps: "%", per_response: "records" };
   return (
     <Card
@@ -285,12 +291,14 @@ function PriceCard({
   const priceIn = draft.priceIn ?? (terms === null ? "" : openPerMillion(terms.input_wei));
   const priceOut = draft.priceOut ?? (terms === null ? "" : openPerMillion(terms.output_wei));
   const [input, output] = [weiPerToken(priceIn), weiPerToken(priceOut)];
+  const { data: presets } = useQuery(presetsQuery);
+  const builder = presets && `, you as the builder ${formatPercent(presets.split.builder / 10_000)}`;
   const problem = (text: string, wei: bigint | null) =>
     text !== "" && wei === null ? "An amount such as 10 or 0.5, with at most 12 decimals" : null;
   return (
     <Card
       title="5. Price"
-      intro="What an answer costs those who ask, by its tokens: a token is about three quarters of a word. It goes into the model's manifest and cannot be changed after training. The contributors of the data get the largest part of every fee, you as the builder 15 %."
+      intro={`What an answer costs those who ask, by its tokens: a token is about three quarters of a word. It goes into the model's manifest and cannot be changed after training. The contributors of the data get the largest part of every fee${builder ?? ""}.`}
     >
       <div className="grid gap-3">
         <div className="flex flex-wrap items-start gap-3">
@@ -388,14 +396,14 @@ function SettingField({
   value: string;
   onChange: (text: string) => void;
 }) {
-  const error = problemOf(setting, value);
-  const { kind, least, most, above } = setting;
-  const limits: ReactNode =
-    kind === "whole" || kind === "real" ? ` Limits: ${above ? "above " : ""}${least} to ${most}.` : null;
+  const limits = useLimits();
+  const error = problemOf(setting, value, limits);
+  const { kind } = setting;
+  const range = kind === "whole" || kind === "real" ? rangeOf(setting, limits) : null;
   const description = (
     <>
       {setting.what}
-      {limits}
+      {range && ` Limits: ${range.text}.`}
     </>
   );
   if (kind === "choice") {

@@ -29,7 +29,40 @@ import {
 const NAME_BYTES_MAX = 128;
 const MILLION = 1_000_000n;
 
+/** A model is published once: by whom and with what program does not matter. */
 export function Publish({ job }: { job: Job }) {
+  return job.models.length > 0 ? <Published models={job.models} /> : <ToPublish job={job} />;
+}
+
+function Published({ models }: { models: Job["models"] }) {
+  const { account } = useWallet();
+  return (
+    <Card title="Published" intro="Every paid answer pays the contributors of its data and its builder.">
+      <div className="grid gap-3">
+        {models.map(({ id, name, builder }) => (
+          <Notice
+            key={id}
+            title={`Published and served as ${name}`}
+            action={
+              <>
+                <LinkButton to={`/chat/${encodeURIComponent(name)}`} tone="primary" size="sm">
+                  Ask it something
+                </LinkButton>
+                <LinkButton to={`/models/${encodeURIComponent(name)}`} size="sm">
+                  Its page
+                </LinkButton>
+              </>
+            }
+          >
+            Its builder is <AccountName value={builder} you={account?.address ?? null} copy={false} />.
+          </Notice>
+        ))}
+      </div>
+    </Card>
+  );
+}
+
+function ToPublish({ job }: { job: Job }) {
   const [name, setName] = useState(job.name);
   const forbidden = useForbidden(job);
   const { account } = useWallet();

@@ -93,7 +93,7 @@ function isEvent(data: unknown): data is JobEvent {
 
 export const presetsQuery = queryOptions({
   queryKey: ["presets"],
-  queryFn: async ({ signal }) => (await body(api.GET("/v1/fine_tuning/presets", { signal }))).data,
+  queryFn: ({ signal }) => body(api.GET("/v1/fine_tuning/presets", { signal })),
   staleTime: Number.POSITIVE_INFINITY,
 });
 
@@ -263,6 +263,7 @@ export function useServe(id: number) {
   return useMutation({
     mutationFn: (model: { name: string; builder: Hex }) =>
       body(api.POST("/v1/fine_tuning/jobs/{id}/model", { params: { path: { id } }, body: model })),
-    onSuccess: () => cache.invalidateQueries({ queryKey: keys.models }),
+    onSuccess: () =>
+      Promise.all([keys.models, keys.jobs].map((queryKey) => cache.invalidateQueries({ queryKey }))),
   });
 }

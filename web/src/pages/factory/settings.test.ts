@@ -5,6 +5,7 @@ import {
   compareRecipes,
   heldOutFrom,
   heldOutKind,
+  limitsOf,
   problemOf,
   type Recipe,
   SETTINGS,
@@ -51,6 +52,19 @@ const recipe: Recipe = {
     },
   },
 };
+/** As the node tells them; `crates/train` tests that the trainer keeps them. */
+const range = (field: string, least: number, most: number, above = false) => ({ field, least, most, above });
+const limits = limitsOf([
+  range("epochs", 1, 1000),
+  range("batch_size", 1, 1024),
+  range("learning_rate", 0, 1, true),
+  range("weight_decay", 0, 1),
+  range("max_grad_norm", 0, 1e6),
+  range("lora.rank", 1, 256),
+  range("evaluation.held_out.bps", 1, 9000),
+  range("attribution.checkpoints_bps", 1, 3),
+  range("system_prompt", 0, 20),
+]);
 const setting = (key: string) => {
   const found = SETTINGS.find((one) => one.key === key);
   if (found === undefined) throw new Error(`no setting ${key}`);
@@ -61,18 +75,22 @@ describe("settings", () => {
   it("writes back exactly what it reads, for every one of them", () => {
     for (const one of SETTINGS) {
       const text = one.read(recipe);
-      expect(problemOf(one, text), one.key).toBeNull();
+      expect(problemOf(one, text, limits), one.key).toBeNull();
       expect(one.write(recipe, text), one.key).toEqual(recipe);
     }
     expect(new Set(SETTINGS.map(({ key }) => key)).size).toBe(SETTINGS.length);
   });
 
   it("takes what is typed and keeps the rest", () => {
-    const { recipe: edited, problems } = applyEdits(recipe, {
-      "lora.rank": " 16 ",
-      "attribution.checkpoints_bps": "5, 20, 80.5",
-      system_prompt: "Answer briefly. ",
-    });
+    const { recipe: edited, problems } = applyEdits(
+      recipe,
+      {
+        "lora.rank": " 16 ",
+        "attribution.checkpoints_bps": "5, 20, 80.5",
+        system_prompt: "Answer briefly. ",
+      },
+      limits,
+    );
     expect(problems).toEqual({});
     expect(edited.lora).toEqual({ rank: 16, alpha: 16, targets: ["q_proj", "v_proj"] });
     expect(edited.attribution.checkpoints_bps).toEqual([500, 2000, 8050]);
@@ -92,24 +110,33 @@ describe("settings", () => {
       seed: "18446744073709551616",
       weight_decay: "",
     };
-    const { recipe: edited, problems } = applyEdits(recipe, bad);
+    const { recipe: edited, problems } = applyEdits(recipe, bad, limits);
     expect(Object.keys(problems).sort()).toEqual(Object.keys(bad).sort());
     expect(edited).toEqual(recipe);
   });
 
+  it("keeps the limits that the node tells, and no others of its own", () => {
+    const wider = limitsOf([range("epochs", 1, 2000)]);
+    expect(problemOf(setting("epochs"), "1001", limits)).toBe("A whole number, 1 to 1000");
+    expect(problemOf(setting("epochs"), "1001", wider)).toBeNull();
+    expect(problemOf(setting("epochs"), "many", new Map())).toBe("A whole number");
+    expect(problemOf(setting("system_prompt"), "x".repeat(21), limits)).toBe("At most 20 characters");
+    expect(problemOf(setting("attribution.checkpoints_bps"), "1 2 3 4", limits)).toBe("At most 3 of them");
+  });
+
   it("accepts the limits themselves", () => {
-    expect(problemOf(setting("epochs"), "1000")).toBeNull();
-    expect(problemOf(setting("learning_rate"), "1e-5")).toBeNull();
-    expect(problemOf(setting("max_grad_norm"), "0")).toBeNull();
+    expect(problemOf(setting("epochs"), "1000", limits)).toBeNull();
+    expect(problemOf(setting("learning_rate"), "1e-5", limits)).toBeNull();
+    expect(problemOf(setting("max_grad_norm"), "0", limits)).toBeNull();
   });
 });
 
 it("reads what is kept from training", () => {
-  expect(heldOutFrom("bps", "10")).toEqual({ bps: 1000 });
-  expect(heldOutFrom("bps", "91")).toBeNull();
-  expect(heldOutFrom("per_response", "2")).toEqual({ per_response: 2 });
-  expect(heldOutFrom("per_response", "")).toBeNull();
-  expect(heldOutFrom("none", "")).toBe("none");
+  expect(heldOutFrom("bps", "10", limits)).toEqual({ bps: 1000 });
+  expect(heldOutFrom("bps", "91", limits)).toBeNull();
+  expect(heldOutFrom("per_response", "2", limits)).toEqual({ per_response: 2 });
+  expect(heldOutFrom("per_response", "", limits)).toBeNull();
+  expect(heldOutFrom("none", "", limits)).toBe("none");
   expect(heldOutKind({ bps: 5 })).toBe("bps");
 });
 

@@ -5,6 +5,13 @@ type Schemas = components["schemas"];
 export type Recipe = Schemas["Recipe"];
 export type Terms = Schemas["Terms"];
 
+/** The trainer's own limits, by the setting's key; of texts and lists, of how long they are. */
+export type Limits = ReadonlyMap<string, Schemas["RecipeLimit"]>;
+
+export function limitsOf(limits: readonly Schemas["RecipeLimit"][]): Limits {
+  return new Map(limits.map((limit) => [limit.field, limit]));
+}
+
 /** Texts as typed, by the setting's key; what was not touched is absent. */
 export type Edits = Readonly<Partial<Record<string, string>>>;
 
@@ -14,7 +21,7 @@ export interface Setting {
   /** What it does and which way to turn it. */
   what: string;
   kind: "whole" | "real" | "choice" | "text" | "list";
-  /** Limits, as the trainer has them. */
+  /** Limits of what a number's type and the policy's rules allow; those of the recipe itself come from the node. */
   least?: number;
   most?: number;
   /** For real numbers: whether the least value itself is refused. */
@@ -32,16 +39,13 @@ export interface Group {
 
 /** Modules that can be adapted, by their names in PEFT. */
 export const MODULES = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"] as const;
-export const NAME_CHARS_MAX = 120;
-const CHECKPOINTS_MAX = 16;
-const SYSTEM_CHARS_MAX = 8192;
 const SEED_MAX = 2n ** 64n;
 
 const whole = (
   key: string,
   label: string,
   what: string,
-  [least, most]: readonly [number, number],
+  limits: readonly [number, number] | null,
   read: (recipe: Recipe) => number,
   write: (recipe: Recipe, value: number) => Recipe,
   unit?: string,
@@ -50,8 +54,7 @@ const whole = (
   label,
   what,
   kind: "whole",
-  least,
-  most,
+  ...(limits === null ? {} : { least: limits[0], most: limits[1] }),
   ...(unit ? { unit } : {}),
   read: (recipe) => String(read(recipe)),
   write: (recipe, text) => write(recipe, Number(text)),
@@ -61,7 +64,6 @@ const real = (
   key: string,
   label: string,
   what: string,
-  limits: { least: number; most: number; above?: boolean },
   read: (recipe: Recipe) => number,
   write: (recipe: Recipe, value: number) => Recipe,
 ): Setting => ({
@@ -69,7 +71,6 @@ const real = (
   label,
   what,
   kind: "real",
-  ...limits,
   read: (recipe) => String(read(recipe)),
   write: (recipe, text) => write(recipe, Number(text)),
 });
@@ -108,7 +109,7 @@ export const GROUPS: readonly Group[] = [
         "epochs",
         "Passes over the data",
         "Every record is seen this often. More passes learn more by heart.",
-        [1, 1000],
+        null,
         (r) => r.epochs,
         (r, epochs) => ({ ...r, epochs }),
       ),
@@ -116,7 +117,7 @@ export const GROUPS: readonly Group[] = [
         "batch_size",
         "Records in a step",
         "Larger steps are smoother and fewer.",
-        [1, 1024],
+        null,
         (r) => r.batch_size,
         (r, batch_size) => ({ ...r, batch_size }),
       ),
@@ -124,7 +125,6 @@ export const GROUPS: readonly Group[] = [
         "learning_rate",
         "Learning rate",
         "How far each step goes at most. Halve it when the loss jumps.",
-        { least: 0, most: 1, above: true },
         (r) => r.learning_rate,
         (r, learning_rate) => ({ ...r, learning_rate }),
       ),
@@ -154,7 +154,6 @@ export const GROUPS: readonly Group[] = [
         "weight_decay",
         "Weight decay",
         "Pulls weights towards zero; 0 for none.",
-        { least: 0, most: 1 },
         (r) => r.weight_decay,
         (r, weight_decay) => ({ ...r, weight_decay }),
       ),
@@ -162,7 +161,6 @@ export const GROUPS: readonly Group[] = [
         "max_grad_norm",
         "Longest gradient",
         "Longer gradients are scaled down to it; 0 for no limit.",
-        { least: 0, most: 1e6 },
         (r) => r.max_grad_norm,
         (r, max_grad_norm) => ({ ...r, max_grad_norm }),
       ),
@@ -183,7 +181,7 @@ export const GROUPS: readonly Group[] = [
         "lora.rank",
         "Rank",
         "Size of the adapter. 8 is enough for most; more learns finer things and takes longer.",
-        [1, 256],
+        null,
         (r) => r.lora.rank,
         (r, rank) => ({ ...r, lora: { ...r.lora, rank } }),
       ),
@@ -191,7 +189,6 @@ export const GROUPS: readonly Group[] = [
         "lora.alpha",
         "Alpha",
         "The adapter's strength is alpha divided by rank; twice the rank is usual.",
-        { least: 0, most: 1e4, above: true },
         (r) => r.lora.alpha,
         (r, alpha) => ({ ...r, lora: { ...r.lora, alpha } }),
       ),
@@ -212,7 +209,7 @@ export const GROUPS: readonly Group[] = [
         "max_sequence_tokens",
         "Longest record",
         "Longer records are handled as chosen below. Memory grows with it.",
-        [2, 8192],
+        null,
         (r) => r.max_sequence_tokens,
         (r, max_sequence_tokens) => ({ ...r, max_sequence_tokens }),
         "tokens",
@@ -255,7 +252,7 @@ export const GROUPS: readonly Group[] = [
         "evaluation.max_new_tokens",
         "Longest measured answer",
         "Answers to held-out records are cut here.",
-        [1, 1024],
+        null,
         (r) => r.evaluation.max_new_tokens,
         (r, max_new_tokens) => evaluation(r, { max_new_tokens }),
         "tokens",
@@ -406,27 +403,50 @@ export const GROUPS: readonly Group[] = [
 
 export const SETTINGS: readonly Setting[] = GROUPS.flatMap((group) => group.settings);
 
+/** What a setting's number may be; null where only the node knows, and has not said yet. */
+export function rangeOf(
+  setting: Setting,
+  limits: Limits,
+): { text: string; holds: (value: number) => boolean } | null {
+  const { key, least, most } = setting;
+  const range =
+    limits.get(key) ?? (least === undefined || most === undefined ? null : { least, most, above: false });
+  if (range === null) return null;
+  return {
+    text: `${range.above ? "above " : ""}${range.least} to ${range.most}`,
+    holds: (value) => (range.above ? value > range.least : value >= range.least) && value <= range.most,
+  };
+}
+
 /** What is wrong with a text for a setting; null when it will do. */
-export function problemOf(setting: Setting, text: string): string | null {
-  const { key, kind, least = 0, most = 0 } = setting;
+export function problemOf(setting: Setting, text: string, limits: Limits): string | null {
+  const { key, kind } = setting;
   const trimmed = text.trim();
   if (key === "seed") {
     return /^\d{1,20}$/.test(trimmed) && BigInt(trimmed) < SEED_MAX ? null : "A whole number below 2^64";
   }
-  if (key === "system_prompt") {
-    return [...text].length > SYSTEM_CHARS_MAX ? `At most ${SYSTEM_CHARS_MAX} characters` : null;
-  }
+  if (key === "system_prompt") return tooLong(text, limits.get(key));
   if (key === "lora.targets") return targetsProblem(list(text));
-  if (key === "attribution.checkpoints_bps") return checkpointsProblem(list(text));
+  if (key === "attribution.checkpoints_bps") return checkpointsProblem(list(text), limits.get(key));
   if (kind === "choice") {
     return setting.choices?.some(({ value }) => value === text) ? null : "Choose one of the list";
   }
   const value = trimmed === "" ? Number.NaN : Number(trimmed);
-  const tooLow = setting.above ? value <= least : value < least;
-  if (Number.isNaN(value) || tooLow || value > most || (kind === "whole" && !Number.isInteger(value))) {
-    return `${kind === "whole" ? "A whole number, " : ""}${setting.above ? "above " : ""}${least} to ${most}`;
+  const range = rangeOf(setting, limits);
+  const kindly = kind === "whole" ? "A whole number" : "A number";
+  if (
+    Number.isNaN(value) ||
+    (kind === "whole" && !Number.isInteger(value)) ||
+    range?.holds(value) === false
+  ) {
+    return range === null ? kindly : `${kindly}, ${range.text}`;
   }
   return key === "projection_dim" && value % 8 !== 0 ? "A multiple of 8" : null;
+}
+
+/** What is wrong with how long a text is. */
+export function tooLong(text: string, limit: { most: number } | undefined): string | null {
+  return limit !== undefined && [...text].length > limit.most ? `At most ${limit.most} characters` : null;
 }
 
 function targetsProblem(names: readonly string[]): string | null {
@@ -435,9 +455,11 @@ function targetsProblem(names: readonly string[]): string | null {
   return unknown === undefined ? null : `${unknown} is none of them`;
 }
 
-function checkpointsProblem(parts: readonly string[]): string | null {
+function checkpointsProblem(parts: readonly string[], limit: { most: number } | undefined): string | null {
   const values = parts.map(Number);
-  if (values.length === 0 || values.length > CHECKPOINTS_MAX) return `1 to ${CHECKPOINTS_MAX} of them`;
+  const most = limit?.most ?? Number.POSITIVE_INFINITY;
+  if (values.length === 0) return "Name at least one";
+  if (values.length > most) return `At most ${most} of them`;
   if (values.some((value) => !(value >= 0 && value <= 100))) return "Each 0 to 100";
   return values.every((value, index) => index === 0 || (values[index - 1] ?? 0) < value)
     ? null
@@ -451,13 +473,13 @@ export interface Edited {
 }
 
 /** The recipe with what was typed; settings with a problem keep their value. */
-export function applyEdits(recipe: Recipe, edits: Edits): Edited {
+export function applyEdits(recipe: Recipe, edits: Edits, limits: Limits): Edited {
   const problems: Record<string, string> = {};
   let edited = recipe;
   for (const setting of SETTINGS) {
     const text = edits[setting.key];
     if (text === undefined) continue;
-    const problem = problemOf(setting, text);
+    const problem = problemOf(setting, text, limits);
     if (problem === null) edited = setting.write(edited, setting.kind === "text" ? text : text.trim());
     else problems[setting.key] = problem;
   }
@@ -473,13 +495,14 @@ export function heldOutKind(heldOut: HeldOut): HeldOutKind {
 }
 
 /** What is kept from training, from a choice and a number as typed; null when the number will not do. */
-export function heldOutFrom(kind: HeldOutKind, text: string): HeldOut | null {
+export function heldOutFrom(kind: HeldOutKind, text: string, limits: Limits): HeldOut | null {
   const value = Number(text.trim() || Number.NaN);
   if (kind === "none") return "none";
   if (kind === "per_response")
     return Number.isInteger(value) && value >= 1 && value <= 1e6 ? { per_response: value } : null;
   const bps = Math.round(value * 100);
-  return bps >= 1 && bps <= 9000 ? { bps } : null;
+  const { least, most } = limits.get("evaluation.held_out.bps") ?? { least: 1, most: 10_000 };
+  return bps >= least && bps <= most ? { bps } : null;
 }
 
 export interface Difference {

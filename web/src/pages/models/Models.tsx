@@ -1,25 +1,22 @@
-import { useQueries, useQuery } from "@tanstack/react-query";
-import { useMemo } from "react";
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import type { ReactNode } from "react";
 import { Link, useSearchParams } from "react-router";
-import { type Model, modelsQuery } from "../../api/queries";
+import { statusQuery } from "../../api/queries";
 import { count, formatInteger } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { TextField } from "../../ui/fields";
 import { Card, Page } from "../../ui/Page";
 import { Empty, QueryView } from "../../ui/states";
 import { type Column, DataTable } from "../../ui/Table";
-import { AccountName, Badge, Time, Wei } from "../../ui/values";
+import { AccountName, Time, Wei } from "../../ui/values";
 import { links } from "./links";
 import { perThousand } from "./price";
-import { type ModelDetail, modelQuery } from "./queries";
+import { type RegistryRow, registryQuery } from "./queries";
 
-/** Models whose answers and income are read one by one; of further ones the model's own page tells them. */
-const DETAILS_MAX = 50;
 const SEARCH_MAX = 100;
 
 /** The registry: every model that this node answers with. */
 export function Models() {
-  const query = useQuery(modelsQuery);
   return (
     <Page
       title="Models"
@@ -30,40 +27,53 @@ export function Models() {
         </LinkButton>
       }
     >
-      <QueryView query={query} loading="Reading the models" what="Models">
-        {(models) => <Registry models={models} />}
-      </QueryView>
+      <Registry />
     </Page>
   );
 }
 
-interface Row {
-  model: Model;
-  detail: ModelDetail | undefined;
-}
-
-function matches(model: Model, search: string): boolean {
-  const wanted = search.trim().toLowerCase();
-  return [model.id, model.owned_by, model.openledger.model_id ?? ""].some((text) =>
-    text.toLowerCase().includes(wanted),
-  );
-}
-
-function Registry({ models }: { models: readonly Model[] }) {
+function Registry() {
   const [params, setParams] = useSearchParams();
   const search = (params.get("search") ?? "").slice(0, SEARCH_MAX);
   const put = (value: string) =>
     setParams(value ? { search: value } : {}, { replace: true, preventScrollReset: true });
-  const published = useMemo(() => models.filter((model) => model.parent !== null), [models]);
-  const base = models.find((model) => model.parent === null);
-  const details = useQueries({
-    queries: published.slice(0, DETAILS_MAX).map((model) => modelQuery(model.id)),
-  });
-  const rows = published
-    .map((model, index): Row => ({ model, detail: details[index]?.data }))
-    .filter(({ model }) => matches(model, search));
+  const query = useInfiniteQuery(registryQuery(search.trim()));
+  return (
+    <QueryView query={query} loading="Reading the models" what="Models">
+      {({ pages }) => (
+        <Rows
+          rows={pages.flatMap(({ data }) => data)}
+          search={search}
+          onSearch={put}
+          more={
+            query.hasNextPage && (
+              <Button
+                isPending={query.isFetchingNextPage}
+                pendingLabel="Reading …"
+                onPress={() => void query.fetchNextPage()}
+              >
+                Show more
+              </Button>
+            )
+          }
+        />
+      )}
+    </QueryView>
+  );
+}
 
-  if (published.length === 0) {
+interface RowsProps {
+  rows: readonly RegistryRow[];
+  search: string;
+  onSearch: (text: string) => void;
+  /** A button for further rows, where there are any. */
+  more: ReactNode;
+}
+
+function Rows({ rows, search, onSearch: put, more }: RowsProps) {
+  const { data: status } = useQuery(statusQuery);
+  const base = status?.base_model.name;
+  if (rows.length === 0 && search.trim() === "") {
     return (
       <Empty
         title="No model is published yet"
@@ -72,7 +82,7 @@ function Registry({ models }: { models: readonly Model[] }) {
             <LinkButton to="/factory" tone="primary">
               Train the first one
             </LinkButton>
-            {base && <LinkButton to={links.chat(base.id)}>Chat with the base model</LinkButton>}
+            {base && <LinkButton to={links.chat(base)}>Chat with the base model</LinkButton>}
           </>
         }
       >
@@ -94,12 +104,10 @@ function Registry({ models }: { models: readonly Model[] }) {
           className="w-full max-w-sm"
         />
         <p className="text-sm text-muted" role="status">
-          {rows.length === published.length
-            ? count(published.length, "model")
-            : `${formatInteger(rows.length)} of ${count(published.length, "model")}`}
+          {more ? `The first ${count(rows.length, "model")}` : count(rows.length, "model")}
           {base && (
             <>
-              , on <span className="font-medium text-ink">{base.id}</span>
+              , on <span className="font-medium text-ink">{base}</span>
             </>
           )}
         </p>
@@ -111,76 +119,72 @@ function Registry({ models }: { models: readonly Model[] }) {
           </Empty>
         </div>
       ) : (
-        <DataTable label="Published models" columns={COLUMNS} rows={rows} rowKey={({ model }) => model.id} />
+        <DataTable label="Published models" columns={COLUMNS} rows={rows} rowKey={(row) => row.id} />
       )}
+      {more && <div className="px-4 py-3 sm:px-5">{more}</div>}
     </Card>
   );
 }
 
-const COLUMNS: Column<Row>[] = [
+const COLUMNS: Column<RegistryRow>[] = [
   {
     id: "name",
     header: "Name",
-    accessorFn: ({ model }) => model.id,
+    accessorFn: ({ name }) => name,
     cell: ({ row: { original } }) => (
-      <Link to={links.model(original.model.id)} className="link font-medium break-all">
-        {original.model.id}
+      <Link to={links.model(original.name)} className="link font-medium break-all">
+        {original.name}
       </Link>
     ),
   },
   {
     id: "builder",
     header: "Builder",
-    accessorFn: ({ model }) => model.owned_by,
-    cell: ({ row: { original } }) => <AccountName value={original.model.owned_by} copy={false} />,
+    accessorFn: ({ builder }) => builder,
+    cell: ({ row: { original } }) => <AccountName value={original.builder} copy={false} />,
   },
   {
     id: "input",
     header: "1,000 tokens in",
     meta: { numeric: true },
-    accessorFn: ({ model }) => Number(model.openledger.price?.input_wei ?? 0),
-    cell: ({ row: { original } }) => <PriceCell wei={original.model.openledger.price?.input_wei} />,
+    accessorFn: ({ price }) => Number(price.input_wei),
+    cell: ({ row: { original } }) => <Wei value={perThousand(original.price.input_wei)} />,
   },
   {
     id: "output",
     header: "1,000 tokens out",
     meta: { numeric: true },
-    accessorFn: ({ model }) => Number(model.openledger.price?.output_wei ?? 0),
-    cell: ({ row: { original } }) => <PriceCell wei={original.model.openledger.price?.output_wei} />,
+    accessorFn: ({ price }) => Number(price.output_wei),
+    cell: ({ row: { original } }) => <Wei value={perThousand(original.price.output_wei)} />,
   },
   {
     id: "answers",
     header: "Answers",
     meta: { numeric: true },
-    accessorFn: ({ detail }) => detail?.answers ?? -1,
-    cell: ({ row: { original } }) => (original.detail ? formatInteger(original.detail.answers) : "—"),
+    accessorFn: ({ answers }) => answers,
+    cell: ({ row: { original } }) => formatInteger(original.answers),
   },
   {
     id: "income",
     header: "Income",
     meta: { numeric: true },
-    accessorFn: ({ detail }) => Number(detail?.income_wei ?? -1),
-    cell: ({ row: { original } }) => <Wei value={original.detail?.income_wei} />,
+    accessorFn: ({ income_wei }) => Number(income_wei),
+    cell: ({ row: { original } }) => <Wei value={original.income_wei} />,
   },
   {
     id: "published",
     header: "Published",
-    accessorFn: ({ model }) => model.created,
-    cell: ({ row: { original } }) => <Time seconds={original.model.created} />,
+    accessorFn: ({ published_at }) => published_at,
+    cell: ({ row: { original } }) => <Time seconds={original.published_at} />,
   },
   {
     id: "chat",
     header: () => <span className="sr-only">Ask</span>,
     enableSorting: false,
     cell: ({ row: { original } }) => (
-      <Link to={links.chat(original.model.id)} className="link" aria-label={`Chat with ${original.model.id}`}>
+      <Link to={links.chat(original.name)} className="link" aria-label={`Chat with ${original.name}`}>
         Chat
       </Link>
     ),
   },
 ];
-
-function PriceCell({ wei }: { wei: string | undefined }) {
-  if (wei === undefined) return <Badge>free</Badge>;
-  return <Wei value={perThousand(wei)} />;
-}

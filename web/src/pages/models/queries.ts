@@ -1,5 +1,5 @@
 /** What the pages of models read. */
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
 import { api, body } from "../../api/client";
 import type { components } from "../../api/generated/schema";
 import { keys } from "../../api/keys";
@@ -8,6 +8,27 @@ type Schemas = components["schemas"];
 export type ModelDetail = Schemas["ModelDetail"];
 export type ModelLink = Schemas["ModelLink"];
 export type Adapter = Schemas["Adapter"];
+export type RegistryRow = Schemas["RegistryRow"];
+
+/** Models of one page. */
+const ROWS = 50;
+
+/** Published models with what they have done, in the order of publication. */
+export const registryQuery = (search: string) =>
+  infiniteQueryOptions({
+    queryKey: [...keys.models, "registry", search],
+    queryFn: ({ signal, pageParam }) => {
+      const query = {
+        limit: ROWS,
+        ...(search === "" ? {} : { search }),
+        ...(pageParam === null ? {} : { after: pageParam }),
+      };
+      return body(api.GET("/v1/registry", { params: { query }, signal }));
+    },
+    initialPageParam: null as number | null,
+    getNextPageParam: (last) => last.next_after ?? null,
+    placeholderData: keepPreviousData,
+  });
 
 export const modelQuery = (name: string) =>
   queryOptions({
