@@ -29,8 +29,8 @@ use crate::events::Events;
 use crate::limits::Buckets;
 use crate::routes::columns::ColumnCache;
 use crate::routes::{
-    accounts, columns, datanets, files, models, publish, receipts, recipes, records, sessions, status, streams,
-    training,
+    accounts, columns, datanets, files, models, preview, publish, receipts, recipes, records, sessions, status,
+    streams, training,
 };
 use crate::session::Sessions;
 use crate::shares::Snapshots;
@@ -274,6 +274,7 @@ fn datanet_routes() -> Router<Arc<App>> {
         .route("/v1/datanets/{id}/batches", post(datanets::prepare_batch))
         .route("/v1/batches/{id}/revealed", post(datanets::revealed))
         .route("/v1/datanets/{id}/snapshots", post(datanets::snapshot).get(datanets::snapshots))
+        .route("/v1/datanets/{id}/snapshots/preview", get(preview::show))
         .route("/v1/records/{hash}", get(records::show))
 }
 

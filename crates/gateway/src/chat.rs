@@ -68,6 +68,10 @@ pub(crate) async fn completions(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
+    let payload = headers.get(PAYMENT_SIGNATURE_HEADER).map(read_payment).transpose()?;
+    if let Some(payload) = payload.as_ref().filter(|payload| payload.is_refund()) {
+        return Ok(refund(&app, payload, openledger_primitives::keccak256(&body)).await);
+    }
     let chat: ChatRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::bad_request("malformed_json", format!("the body is not a chat request: {error}")))?;
     if chat.model == app.catalog.base_name() {
@@ -77,17 +81,34 @@ pub(crate) async fn completions(
     let fingerprint = openledger_primitives::keccak256(&body);
     let ask = Ask::new(&app, Some(&model), chat)?;
     let offer = app.till.offer(ask.ceiling(&model)?);
-    let Some(payment) = headers.get(PAYMENT_SIGNATURE_HEADER) else {
+    let Some(payload) = payload else {
         return Ok(payment_required(&PaymentRequired::new(app.url(PATH), "payment is required", offer)));
     };
-    let payload: PaymentPayload = from_header(payment.as_bytes())
-        .map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))?;
     match app.till.admit(&payload, &offer, fingerprint).await {
         Ok(Admission::Answered(answered)) => Ok(repeat(&ask, &answered)),
         Ok(Admission::Reserved(reservation)) => serve_paid(app, Paid { ask, model, reservation, offer }).await,
         Err(error) => {
             tracing::debug!(code = error.code(), error = %chain(&error), "payment refused");
             Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error)))
+        }
+    }
+}
+
+fn read_payment(header: &HeaderValue) -> Result<PaymentPayload, ApiError> {
+    from_header(header.as_bytes()).map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))
+}
+
+/// Gives free money of a channel back (x402, payload `refund`). Nothing is generated, so the request's body is not read.
+async fn refund(app: &App, payload: &PaymentPayload, fingerprint: B256) -> Response {
+    let offer = app.till.offer(payload.accepted.amount);
+    match app.till.refund(payload, &offer, fingerprint).await {
+        Ok(settled) => {
+            let body = json!({"object": "refund", "x402": settled});
+            with_header(Json(body).into_response(), PAYMENT_RESPONSE_HEADER, &to_header(&settled))
+        }
+        Err(error) => {
+            tracing::debug!(code = error.code(), error = %chain(&error), "refund refused");
+            payment_required(&app.till.refusal(&app.url(PATH), &offer, payload, &error))
         }
     }
 }

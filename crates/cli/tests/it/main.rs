@@ -5,9 +5,11 @@
 mod bad_input;
 mod commands;
 mod killed;
+mod moved;
 mod node;
 mod openai_client;
 mod people;
 mod prepared;
+mod relays;
 mod stopped;
 mod whole_loop;

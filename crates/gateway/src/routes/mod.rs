@@ -5,6 +5,7 @@ pub(crate) mod columns;
 pub(crate) mod datanets;
 pub(crate) mod files;
 pub(crate) mod models;
+pub(crate) mod preview;
 pub(crate) mod publish;
 pub(crate) mod receipts;
 pub(crate) mod recipes;

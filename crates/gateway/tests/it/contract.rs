@@ -71,6 +71,8 @@ async fn datanet_answers_fit_the_document_and_count_what_was_accepted() {
     assert_eq!(detail["model_names"], json!([MODEL]));
     checked("/v1/datanets/{id}/columns", &format!("/v1/datanets/{id}/columns")).await;
     checked("/v1/datanets/{id}/snapshots", &format!("/v1/datanets/{id}/snapshots")).await;
+    let preview = checked("/v1/datanets/{id}/snapshots/preview", &format!("/v1/datanets/{id}/snapshots/preview")).await;
+    assert_eq!((&preview["record_count"], &preview["is_new"]), (&json!(16), &json!(false)), "{preview}");
     checked("/v1/datanets/{id}/contributors", &format!("/v1/datanets/{id}/contributors")).await;
 }
 

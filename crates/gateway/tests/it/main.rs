@@ -5,6 +5,7 @@
 mod assets;
 mod contract;
 mod hostile;
+mod moved;
 mod node;
 mod openapi;
 mod people;

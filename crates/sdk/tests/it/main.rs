@@ -5,5 +5,6 @@
 mod chains;
 mod devnet;
 mod payments;
+mod relays;
 mod settlements;
 mod till_server;

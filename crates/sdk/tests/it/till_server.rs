@@ -127,6 +127,12 @@ impl TillServer {
             return Some(refusal(&PaymentRequired::new("/v1/chat/completions", "payment is required", offer)));
         };
         let payload: PaymentPayload = from_header(payment.as_bytes()).unwrap();
+        if payload.is_refund() {
+            return Some(match self.till.refund(&payload, &offer, keccak256(body)).await {
+                Ok(settled) => response("200 OK", &format!("PAYMENT-RESPONSE: {}\r\n", to_header(&settled)), "{}"),
+                Err(error) => refusal(&self.till.refusal("/v1/chat/completions", &offer, &payload, &error)),
+            });
+        }
         let streams = serde_json::from_slice::<serde_json::Value>(body).unwrap()["stream"] == true;
         let answered = match self.till.admit(&payload, &offer, keccak256(body)).await {
             Ok(Admission::Answered(answered)) => answered,

@@ -1,6 +1,7 @@
 /** Before anything starts: what it would take, and what would be learnt of each record. */
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import type { components } from "../../api/generated/schema";
 import { count, formatBytes, formatDuration, formatInteger } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/classes";
@@ -11,6 +12,15 @@ import { estimateQuery, maskQuery, type SubmitJob } from "./queries";
 import { Refusals } from "./Refusals";
 
 const WAITING = "Choose data first.";
+
+type Speed = NonNullable<components["schemas"]["Speed"]>;
+
+/** Where the times come from. */
+function measuredOn({ jobs, train_tokens_per_s }: Speed): string {
+  const from =
+    jobs === 0 ? "a short step on this machine" : `${count(jobs, "job")} that ended on this machine`;
+  return `The times follow from ${from}: ${formatInteger(Math.round(train_tokens_per_s))} tokens a second.`;
+}
 
 export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
   const query = useQuery(estimateQuery(submission));
@@ -48,6 +58,7 @@ export function EstimateCard({ submission }: { submission: SubmitJob | null }) {
             off at the length limit; {count(data.records.refused, "record")} do not.{" "}
             {formatInteger(data.estimate.tokens)} tokens are read over all passes;{" "}
             {count(data.estimate.parameters, "parameter")} are trained.
+            {data.estimate.speed && ` ${measuredOn(data.estimate.speed)}`}
           </p>
           <Refusals refusals={data.records.refusals} refused={data.records.refused} />
           {data.records.used === 0 && (
