@@ -165,4 +165,18 @@ fn texts() {
         "extensions": {"payment-identifier": {"info": {"id": "pay_0123456789abcdef"}}},
     });
     put("payment_header", "voucher", payment.to_string().as_bytes());
+    let mut deposit = payment.clone();
+    deposit["payload"]["type"] = "deposit".into();
+    deposit["payload"]["deposit"] = serde_json::json!({
+        "amount": "20000000000000000",
+        "authorization": {"erc3009Authorization": {
+            "validAfter": "0", "validBefore": "1770000000", "salt": format!("0x{}", "04".repeat(32)),
+            "signature": format!("0x{}", "05".repeat(65)),
+        }},
+    });
+    put("payment_header", "deposit", deposit.to_string().as_bytes());
+    let mut refund = payment;
+    refund["payload"]["type"] = "refund".into();
+    refund["payload"]["amount"] = "1500".into();
+    put("payment_header", "refund", refund.to_string().as_bytes());
 }

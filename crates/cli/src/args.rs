@@ -50,6 +50,8 @@ pub(crate) enum Command {
     Train(Group<TrainCommand>),
     /// Ask a model and pay for the answer from a channel.
     Chat(ChatOptions),
+    /// Payment channels: what they hold, and getting it back.
+    Channel(Group<ChannelCommand>),
     /// Receipts of answers.
     Receipt(Group<ReceiptCommand>),
     /// Balances, earnings and claims.
@@ -151,6 +153,9 @@ pub(crate) enum DatanetCommand {
     Snapshot {
         /// Which Datanet.
         id: DatanetId,
+        /// Show what the snapshot would hold and what it would leave out, take nothing.
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -280,12 +285,37 @@ pub(crate) struct ChatOptions {
     /// Deposit of OPEN when a channel must be opened or topped up.
     #[arg(long, default_value = "1")]
     pub(crate) deposit: String,
+    /// Deposit wrapped OPEN by an authorisation; the operator sends it and pays the gas.
+    #[arg(long)]
+    pub(crate) wrapped: bool,
     /// Show what the answer can cost at most, ask nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// Keep what is needed to verify the answer in this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) save: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChannelCommand {
+    /// What the signer's channel to the gateway's operator holds.
+    Show {
+        /// A model that is paid for; its offer names the operator.
+        #[arg(long, short)]
+        model: String,
+    },
+    /// Get back what was not charged, at once and without gas, as wrapped OPEN.
+    Refund {
+        /// A model that is paid for; its offer names the operator.
+        #[arg(long, short)]
+        model: String,
+        /// How much OPEN; all of it when absent.
+        #[arg(long, value_name = "OPEN")]
+        amount: Option<String>,
+        /// Show what could be refunded, ask for nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

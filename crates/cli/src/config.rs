@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use openledger_gateway::PublicUrl;
 use openledger_serve::ServeConfig;
+use openledger_settlement::ledger::Retention;
 use serde::{Deserialize, Serialize};
 
 /// Name of the configuration file inside a data directory.
@@ -36,6 +37,8 @@ pub(crate) struct Config {
     pub(crate) epoch_receipts_max: u64,
     /// Seconds in which a posted epoch can be challenged.
     pub(crate) challenge_window_s: u64,
+    /// How long answers are kept for retries.
+    pub(crate) retention: Retention,
     /// The model server.
     pub(crate) serve: ServeConfig,
 }
@@ -53,6 +56,7 @@ impl Default for Config {
             epoch_seconds: 60,
             epoch_receipts_max: 10_000,
             challenge_window_s: 60,
+            retention: Retention::default(),
             serve: ServeConfig::default(),
         }
     }

@@ -40,6 +40,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Datanet(group) => commands::datanet::run(&context, group.json, group.command).await?,
         Command::Train(group) => commands::train::run(&context, group.json, group.command).await?,
         Command::Chat(options) => commands::chat::run(&context, options).await?,
+        Command::Channel(group) => commands::channel::run(&context, group.json, group.command).await?,
         Command::Receipt(group) => return commands::receipt::run(&context, group.json, group.command).await,
         Command::Account(group) => commands::account::run(&context, group.json, group.command).await?,
         Command::Chain(group) => commands::chain::run(&context, group.json, group.command).await?,

@@ -72,7 +72,7 @@ impl Node {
         let factory = FactoryConfig { threads: config.serve.threads, ..FactoryConfig::new(data_dir.join("train")) };
         let factory =
             ModelFactory::start(vec![model.clone()], store.clone(), factory).context("could not start ModelFactory")?;
-        let catalog = Catalog::open(model, &base_name(model_path), store.clone(), &server);
+        let catalog = Catalog::open(model, &base_name(model_path), store.clone(), &server, data_dir);
         let catalog = Arc::new(catalog.context("could not read the published models")?);
         let ledger = Ledger::new(store.clone(), DEV_CHAIN_ID);
         let url = rpc.http_url();
@@ -172,6 +172,7 @@ fn worker_options(config: &Config) -> WorkerOptions {
         receipts_max: config.epoch_receipts_max,
         age_max_s: config.epoch_seconds,
         poll_ms: SETTLEMENT_POLL_MS,
+        retention: config.retention,
     }
 }
 

@@ -12,6 +12,7 @@ pub mod dedup;
 pub mod ingest;
 pub mod limits;
 mod overview;
+mod preview;
 pub mod record;
 mod records;
 mod schema;
@@ -30,6 +31,7 @@ pub use openledger_contracts::LicenceTerms;
 pub use overview::{
     ContributorCounts, DatanetCounts, DatanetFilter, ReasonCount, RecordQuery, ShownRecord, SnapshotInfo,
 };
+pub use preview::{EXCLUDED_SHOWN_MAX, Excluded, Exclusion, SnapshotPreview};
 pub use record::{Message, Record, RecordError, RecordKind, record_hash};
 pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord};
 pub use schema::DATANET_SCHEMA;

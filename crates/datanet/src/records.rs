@@ -159,11 +159,12 @@ impl Datanets {
         if entries.is_empty() {
             return Err(SnapshotError::Empty { datanet });
         }
-        let id = match latest {
-            Some(latest) if latest.entries == entries => return Ok(latest),
-            Some(latest) => SnapshotId(latest.id.0 + 1),
-            None => SnapshotId(1),
-        };
+        let id = next_id(latest.as_ref());
+        if let Some(latest) = latest
+            && latest.entries == entries
+        {
+            return Ok(latest);
+        }
         let snapshot = Snapshot { datanet, id, entries };
         let body = self.store.blobs().put(&snapshot.body())?;
         self.store.with_tx(|tx| insert_snapshot(tx, &snapshot, body))?;
@@ -286,7 +287,12 @@ impl Datanets {
     }
 }
 
-fn accepted_entries(tx: &ReadTx<'_>, datanet: DatanetId) -> Result<Vec<SnapshotEntry>, StoreError> {
+/// The number of the snapshot after `latest`.
+pub(crate) fn next_id(latest: Option<&Snapshot>) -> SnapshotId {
+    SnapshotId(latest.map_or(0, |latest| latest.id.0) + 1)
+}
+
+pub(crate) fn accepted_entries(tx: &ReadTx<'_>, datanet: DatanetId) -> Result<Vec<SnapshotEntry>, StoreError> {
     let sql = "SELECT r.hash, r.contributor, r.cluster FROM datanet_records r
         JOIN datanet_batches b ON b.commitment = r.batch
         WHERE r.datanet = ?1 AND r.status = ?2 AND b.state = ?3 ORDER BY b.priority, r.position";

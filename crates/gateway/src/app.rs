@@ -31,8 +31,8 @@ use crate::public_url::PublicUrl;
 use crate::routes::columns::ColumnCache;
 use crate::routes::disputes::DisputeCache;
 use crate::routes::{
-    accounts, columns, datanets, disputes, files, models, publish, receipts, recipes, records, search, sessions,
-    status, streams, training,
+    accounts, columns, datanets, disputes, files, models, preview, publish, receipts, recipes, records, search,
+    sessions, status, streams, training,
 };
 use crate::session::Sessions;
 use crate::shares::Snapshots;
@@ -293,6 +293,7 @@ fn datanet_routes() -> Router<Arc<App>> {
         .route("/v1/batches/{commitment}/revealed", post(datanets::revealed))
         .route("/v1/datanets/{id}/snapshots", post(datanets::snapshot).get(datanets::snapshots))
         .route("/v1/snapshots/{root}", get(datanets::snapshot_body))
+        .route("/v1/datanets/{id}/snapshots/preview", get(preview::show))
         .route("/v1/records/{hash}", get(records::show))
 }
 

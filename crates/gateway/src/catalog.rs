@@ -25,8 +25,20 @@ pub const GATEWAY_SCHEMA: Schema = Schema {
         Migration { version: 1, name: "published models", sql: TABLES },
         Migration { version: 2, name: "sums of receipts", sql: crate::tally::TABLES },
         Migration { version: 3, name: "sessions and the faucet", sql: crate::session::TABLES },
+        Migration { version: 4, name: "artifacts by their place in the data directory", sql: PLACES },
     ],
 };
+
+/// An artifact always stood in its job's folder; before this, the folder's whole path was written down. The job's folder
+/// is what is left of the path when the artifact's name and all up to the last slash before it are taken off.
+const PLACES: &str = "
+UPDATE gateway_models SET entry = json_set(entry, '$.artifact', 'train/' || (
+    SELECT replace(job, rtrim(job, replace(job, '/', '')), '')
+    FROM (SELECT substr(path, 1, length(path) - length('/artifact')) AS job
+        FROM (SELECT json_extract(entry, '$.artifact') AS path))
+) || '/artifact')
+WHERE json_extract(entry, '$.artifact') LIKE '/%/train/job-%/artifact';
+";
 
 const TABLES: &str = "
 CREATE TABLE gateway_models (
@@ -45,7 +57,7 @@ pub struct Published {
     pub id: ModelId,
     /// Who built it.
     pub builder: Address,
-    /// Folder of its artifact.
+    /// Folder of its artifact; in the database, its place in the data directory.
     pub artifact: PathBuf,
     /// Hash of its weights.
     pub weights_hash: B256,
@@ -108,6 +120,7 @@ pub struct Catalog {
     base: Model,
     base_name: String,
     store: Store,
+    data_dir: PathBuf,
     published: RwLock<BTreeMap<String, Arc<Published>>>,
     artifacts: Mutex<VecDeque<(ModelId, Arc<Artifact>)>>,
     lineages: Mutex<BTreeMap<ModelId, Arc<Lineage>>>,
@@ -129,24 +142,33 @@ impl std::fmt::Debug for Catalog {
 }
 
 impl Catalog {
-    /// The catalog kept in `store`, each model registered with `server`.
+    /// The catalog kept in `store`, each model registered with `server`. Artifacts stand in `data_dir`, wherever that
+    /// is now.
     ///
     /// # Errors
     /// [`PublishError`] when the tables cannot be read. A model whose adapter is gone is logged and left out.
-    pub fn open(base: Model, base_name: &str, store: Store, server: &Server) -> Result<Self, PublishError> {
+    pub fn open(
+        base: Model,
+        base_name: &str,
+        store: Store,
+        server: &Server,
+        data_dir: &Path,
+    ) -> Result<Self, PublishError> {
         let entries: Vec<String> = store.read(|tx| {
             tx.query_all("SELECT entry FROM gateway_models ORDER BY name", [], |row| row.column::<String>("entry"))
         })?;
         let mut published = BTreeMap::new();
         for entry in entries {
-            let entry: Published = serde_json::from_str(&entry)?;
+            let mut entry: Published = serde_json::from_str(&entry)?;
+            entry.artifact = data_dir.join(entry.artifact);
             match register(server, &base, &entry) {
                 Ok(()) => drop(published.insert(entry.name.clone(), Arc::new(entry))),
                 Err(error) => tracing::error!(model = %entry.name, %error, "a published model is not served"),
             }
         }
         let (published, artifacts, lineages) = (RwLock::new(published), Mutex::default(), Mutex::default());
-        Ok(Self { base, base_name: base_name.to_owned(), store, published, artifacts, lineages })
+        let (base_name, data_dir) = (base_name.to_owned(), data_dir.to_owned());
+        Ok(Self { base, base_name, store, data_dir, published, artifacts, lineages })
     }
 
     /// The base model.
@@ -173,7 +195,8 @@ impl Catalog {
             return Err(PublishError::Full);
         }
         register(server, &self.base, &entry)?;
-        let json = serde_json::to_string(&entry)?;
+        let place = entry.artifact.strip_prefix(&self.data_dir).unwrap_or(&entry.artifact).to_owned();
+        let json = serde_json::to_string(&Published { artifact: place, ..entry.clone() })?;
         self.store.with_tx(|tx| {
             let row = params![entry.name, entry.id.0.as_slice(), json];
             tx.execute("INSERT INTO gateway_models (name, id, entry) VALUES (?1, ?2, ?3)", row)

@@ -75,16 +75,16 @@ pub(crate) async fn completions(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, ApiError> {
+    let payload = headers.get(PAYMENT_SIGNATURE_HEADER).map(read_payment).transpose()?;
+    let fingerprint = openledger_primitives::keccak256(&body);
+    if let Some(payload) = payload.as_ref().filter(|payload| payload.is_refund()) {
+        return Ok(refund(&app, payload, fingerprint).await);
+    }
     let (chat, model) = read(&app, &body)?;
     let Some(model) = model else { return answer_free(&app, chat).await };
-    let fingerprint = openledger_primitives::keccak256(&body);
     let ask = Ask::new(&app, Some(&model), chat)?;
     let offer = app.till.offer(ask.ceiling(&model)?);
-    let Some(payment) = headers.get(PAYMENT_SIGNATURE_HEADER) else {
-        return Ok(payment_required(&payment_asked(&app, offer)));
-    };
-    let payload: PaymentPayload = from_header(payment.as_bytes())
-        .map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))?;
+    let Some(payload) = payload else { return Ok(payment_required(&payment_asked(&app, offer))) };
     if headers.contains_key(STORED_HEADER) {
         return match app.till.stored(&payload, &offer, fingerprint).await {
             Ok(Some(answered)) => Ok(repeat(&ask, &answered)),
@@ -132,6 +132,25 @@ fn read(app: &App, body: &[u8]) -> Result<(ChatRequest, Option<Arc<Published>>),
 
 fn payment_asked(app: &App, offer: PaymentRequirements) -> PaymentRequired {
     PaymentRequired::new(app.url(PATH), "payment is required", offer)
+}
+
+fn read_payment(header: &HeaderValue) -> Result<PaymentPayload, ApiError> {
+    from_header(header.as_bytes()).map_err(|error| ApiError::bad_request("invalid_payment_header", chain(&error)))
+}
+
+/// Gives free money of a channel back (x402, payload `refund`). Nothing is generated, so the request's body is not read.
+async fn refund(app: &App, payload: &PaymentPayload, fingerprint: B256) -> Response {
+    let offer = app.till.offer(payload.accepted.amount);
+    match app.till.refund(payload, &offer, fingerprint).await {
+        Ok(settled) => {
+            let body = json!({"object": "refund", "x402": settled});
+            with_header(Json(body).into_response(), PAYMENT_RESPONSE_HEADER, &to_header(&settled))
+        }
+        Err(error) => {
+            tracing::debug!(code = error.code(), error = %chain(&error), "refund refused");
+            payment_required(&app.till.refusal(&app.url(PATH), &offer, payload, &error))
+        }
+    }
 }
 
 fn payment_required(required: &PaymentRequired) -> Response {

@@ -53,6 +53,11 @@ impl ApiError {
         Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", message).with_header(header::RETRY_AFTER, &seconds.to_string())
     }
 
+    /// 507: nothing more fits; what was acknowledged before stays.
+    pub(crate) fn disk_full(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message)
+    }
+
     /// 500: our fault. The chain of causes goes to the log, not to the client.
     pub(crate) fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %chain(error), "request failed");

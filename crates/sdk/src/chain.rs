@@ -10,7 +10,10 @@ use alloy_provider::{Provider, RootProvider};
 use alloy_rpc_types_eth::{Filter, Log, TransactionInput, TransactionReceipt, TransactionRequest};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
-use openledger_primitives::{Address, B256, U256, Wei};
+use openledger_contracts::IWrappedOpen;
+use openledger_contracts::addresses::WRAPPED_OPEN;
+use openledger_primitives::{Address, B256, U256, Wei, keccak256};
+use openledger_settlement::hub::SignedTransaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -136,6 +139,19 @@ pub struct TransactionPlace {
     pub block: Option<u64>,
 }
 
+/// How a transaction stands that was signed before.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Not in a block yet; the chain has it.
+    Waiting,
+    /// In a block.
+    Included(SentTransaction),
+    /// In a block, without effect.
+    Reverted,
+    /// Another transaction took its nonce.
+    Lost,
+}
+
 /// A client of the chain that acts for one account. Clones share its place in the order of transactions, so that
 /// sends from many tasks do not take the same nonce.
 #[derive(Clone, Debug)]
@@ -259,12 +275,7 @@ impl ChainClient {
         if !receipt.status() {
             return Err(self.why_reverted(request, &receipt).await);
         }
-        Ok(SentTransaction {
-            hash: tx,
-            block: receipt.block_number.unwrap_or_default(),
-            gas_used: receipt.gas_used,
-            logs: receipt.logs().to_vec(),
-        })
+        Ok(sent(tx, &receipt))
     }
 
     fn request(&self, to: Address, value: Wei, data: Vec<u8>) -> TransactionRequest {
@@ -274,6 +285,37 @@ impl ChainClient {
 
     /// Signs and sends under the account's next nonce, one at a time.
     async fn submit(&self, request: TransactionRequest) -> Result<B256, ChainError> {
+        let signed = self.submit_kept(request, |_| async { Ok(()) }).await?;
+        Ok(signed.hash)
+    }
+
+    /// Simulates a call, signs its transaction, hands it to `keep` and sends it once that has succeeded. Does not wait
+    /// for its block.
+    ///
+    /// # Errors
+    /// [`ChainError`], or the error of `keep`; a call that would revert is not sent.
+    pub async fn send_kept<E, F>(
+        &self,
+        to: Address,
+        call: Vec<u8>,
+        keep: impl FnOnce(SignedTransaction) -> F,
+    ) -> Result<SignedTransaction, E>
+    where
+        E: From<ChainError>,
+        F: Future<Output = Result<(), E>>,
+    {
+        self.submit_kept(self.request(to, Wei::ZERO, call), keep).await
+    }
+
+    async fn submit_kept<E, F>(
+        &self,
+        request: TransactionRequest,
+        keep: impl FnOnce(SignedTransaction) -> F,
+    ) -> Result<SignedTransaction, E>
+    where
+        E: From<ChainError>,
+        F: Future<Output = Result<(), E>>,
+    {
         let gas: U256 = self.rpc("eth_estimateGas", (request.clone(), "latest")).await?;
         let gas_price: U256 = self.rpc("eth_gasPrice", ()).await?;
         let fee_max = gas_price.saturating_to::<u128>().saturating_mul(FEE_FACTOR).saturating_add(PRIORITY_FEE_WEI);
@@ -282,13 +324,43 @@ impl ChainClient {
         request.set_gas_limit((gas.saturating_to::<u64>()).saturating_mul(GAS_PERCENT) / 100);
         request.set_chain_id(self.chain_id);
         let turn = self.sending.lock().await;
-        let nonce: U256 = self.rpc("eth_getTransactionCount", (self.address(), "pending")).await?;
+        let signed_at = self.block_number().await?;
+        let nonce = self.nonce("pending").await?;
         let wallet = EthereumWallet::new(self.signer.clone());
-        let signed = request.nonce(nonce.saturating_to()).build(&wallet).await;
+        let signed = request.nonce(nonce).build(&wallet).await;
         let signed = signed.map_err(|error| ChainError::Sign { reason: error.to_string() })?;
-        let tx = self.rpc("eth_sendRawTransaction", (Bytes::from(signed.encoded_2718()),)).await;
+        let raw = Bytes::from(signed.encoded_2718());
+        let kept = SignedTransaction { hash: keccak256(&raw), nonce, raw: raw.clone(), signed_at };
+        keep(kept.clone()).await?;
+        let _: B256 = self.rpc("eth_sendRawTransaction", (raw,)).await?;
         drop(turn);
-        tx
+        Ok(kept)
+    }
+
+    /// The account's next nonce, at the latest block or with what waits in the pool.
+    async fn nonce(&self, at: &'static str) -> Result<u64, ChainError> {
+        let nonce: U256 = self.rpc("eth_getTransactionCount", (self.address(), at)).await?;
+        Ok(nonce.saturating_to())
+    }
+
+    /// How a transaction of this account stands; sends it again when the chain does not have it.
+    ///
+    /// # Errors
+    /// [`ChainError`] when the chain cannot be asked.
+    pub async fn look_after(&self, tx: &SignedTransaction) -> Result<Standing, ChainError> {
+        // The nonce is read first: a receipt that is missing after it was used up will never come.
+        let used_up = self.nonce("latest").await? > tx.nonce;
+        let receipt: Option<TransactionReceipt> = self.rpc("eth_getTransactionReceipt", (tx.hash,)).await?;
+        match receipt {
+            Some(receipt) if receipt.status() => Ok(Standing::Included(sent(tx.hash, &receipt))),
+            Some(_) => Ok(Standing::Reverted),
+            None if used_up => Ok(Standing::Lost),
+            None => match self.rpc::<_, B256>("eth_sendRawTransaction", (tx.raw.clone(),)).await {
+                // A node that has it refuses it as known.
+                Ok(_) | Err(ChainError::Refused { .. }) => Ok(Standing::Waiting),
+                Err(error) => Err(error),
+            },
+        }
     }
 
     async fn wait(&self, tx: B256) -> Result<TransactionReceipt, ChainError> {
@@ -323,6 +395,23 @@ impl ChainClient {
     pub async fn balance(&self, account: Address) -> Result<Wei, ChainError> {
         let balance: U256 = self.rpc("eth_getBalance", (account, "latest")).await?;
         Ok(Wei(balance.saturating_to()))
+    }
+
+    /// An account's wrapped OPEN.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn wrapped_balance(&self, account: Address) -> Result<Wei, ChainError> {
+        let balance = self.call(WRAPPED_OPEN, &IWrappedOpen::balanceOfCall { account }).await?;
+        Ok(Wei(balance.saturating_to()))
+    }
+
+    /// Wraps native OPEN for `account`.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn wrap(&self, account: Address, amount: Wei) -> Result<SentTransaction, ChainError> {
+        self.pay(WRAPPED_OPEN, amount, &IWrappedOpen::depositToCall { account }).await
     }
 
     /// Number of the latest block.
@@ -380,6 +469,15 @@ impl ChainClient {
     /// [`ChainError`].
     pub async fn logs(&self, filter: Filter) -> Result<Vec<Log>, ChainError> {
         self.rpc("eth_getLogs", (filter,)).await
+    }
+}
+
+fn sent(hash: B256, receipt: &TransactionReceipt) -> SentTransaction {
+    SentTransaction {
+        hash,
+        block: receipt.block_number.unwrap_or_default(),
+        gas_used: receipt.gas_used,
+        logs: receipt.logs().to_vec(),
     }
 }
 

@@ -12,6 +12,7 @@ use openledger_contracts::ChannelConfig;
 use openledger_contracts::addresses::{INFERENCE_HUB, WRAPPED_OPEN};
 use openledger_primitives::{Address, B256, ChannelId, U256, Wei};
 use openledger_settlement::channel::OnChainChannel;
+use openledger_settlement::relay::Deposit;
 use openledger_settlement::voucher::{SignedVoucher, channel_id};
 use openledger_settlement::x402::{BatchExtra, PaymentRequirements, SCHEME, SettleResponse, WITHDRAW_DELAY_S, network};
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -21,6 +22,9 @@ use crate::contracts::Hub;
 
 /// Most channels to one operator.
 pub const CHANNELS_MAX: usize = 64;
+
+/// How long an authorised deposit may be sent, in seconds.
+const AUTHORIZATION_VALID_S: u64 = 600;
 
 /// Limits that the payer sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,11 +37,29 @@ pub struct PayerOptions {
     pub deposit_max: Wei,
     /// Requests at a time to one operator, each on its own channel.
     pub channels: usize,
+    /// How money gets into a channel.
+    pub deposit_by: DepositBy,
+}
+
+/// How money gets into a channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DepositBy {
+    /// A transaction of the payer's with native OPEN, whose gas the payer pays.
+    #[default]
+    Transaction,
+    /// An authorisation over wrapped OPEN that travels with the request; the operator sends it and pays the gas.
+    Authorization,
 }
 
 impl Default for PayerOptions {
     fn default() -> Self {
-        Self { amount_max: Wei::from_open(1), deposit_requests: 100, deposit_max: Wei::from_open(100), channels: 1 }
+        Self {
+            amount_max: Wei::from_open(1),
+            deposit_requests: 100,
+            deposit_max: Wei::from_open(100),
+            channels: 1,
+            deposit_by: DepositBy::Transaction,
+        }
     }
 }
 
@@ -136,6 +158,12 @@ impl PayerChannel {
         &self.config
     }
 
+    /// What the chain had of it when it was read last.
+    #[must_use]
+    pub fn on_chain(&self) -> OnChainChannel {
+        self.on_chain
+    }
+
     /// What was charged over its life, as far as this payer knows.
     #[must_use]
     pub fn charged(&self) -> Wei {
@@ -155,13 +183,14 @@ impl PayerChannel {
         self.left().0.checked_div(amount.0).map_or(u64::MAX, |calls| u64::try_from(calls).unwrap_or(u64::MAX))
     }
 
-    /// Makes sure that the channel can pay `amount`: deposits for `options.deposit_requests` requests if it cannot.
+    /// Makes sure that the channel can pay `amount`: deposits for `options.deposit_requests` requests if it cannot, or
+    /// signs the authorisation of such a deposit, to be sent with the request.
     ///
     /// # Errors
     /// [`PayerError`]; nothing is deposited then.
-    pub async fn cover(&mut self, amount: Wei, options: &PayerOptions) -> Result<(), PayerError> {
+    pub async fn cover(&mut self, amount: Wei, options: &PayerOptions) -> Result<Option<Deposit>, PayerError> {
         if self.left() >= amount {
-            return Ok(());
+            return Ok(None);
         }
         let wanted = amount.checked_mul(options.deposit_requests.max(1).into());
         let wanted = wanted.ok_or(PayerError::Overflow { channel: self.id })?.min(options.deposit_max);
@@ -169,9 +198,24 @@ impl PayerChannel {
         if wanted < needed {
             return Err(PayerError::DepositTooLarge { needed, deposit_max: options.deposit_max });
         }
+        if options.deposit_by == DepositBy::Authorization {
+            return self.authorize(wanted).await.map(Some);
+        }
         self.hub.deposit(&self.config, wanted).await?;
         tracing::info!(channel = %self.id, amount = %wanted, "deposited");
-        self.refresh().await
+        self.refresh().await?;
+        Ok(None)
+    }
+
+    /// Signs a deposit of wrapped OPEN that whoever holds the authorisation can send, into this channel only.
+    ///
+    /// # Errors
+    /// [`PayerError`] when the chain cannot be asked or the key cannot sign.
+    pub async fn authorize(&self, amount: Wei) -> Result<Deposit, PayerError> {
+        let client = self.hub.client();
+        let valid_before = client.block_time().await?.saturating_add(AUTHORIZATION_VALID_S);
+        let salt = B256::from(rand::random::<[u8; 32]>());
+        Ok(Deposit::sign(&self.config, amount, valid_before, salt, client.chain_id(), client.signer())?)
     }
 
     /// Reads the channel from the chain again.
@@ -198,14 +242,15 @@ impl PayerChannel {
     /// Gives the charge.
     pub fn apply(&mut self, amount: Wei, response: &SettleResponse) -> Option<Wei> {
         let extra = response.extra.as_ref().filter(|_| response.success)?;
-        let after = self.charged.checked_add(extra.charged_amount)?;
-        let adds_up = extra.charged_amount <= amount && extra.channel_state.charged_cumulative_amount == after;
+        let charged = extra.charged_amount?;
+        let after = self.charged.checked_add(charged)?;
+        let adds_up = charged <= amount && extra.channel_state.charged_cumulative_amount == after;
         if !adds_up {
-            tracing::warn!(channel = %self.id, charged = %extra.charged_amount, "a charge does not add up");
+            tracing::warn!(channel = %self.id, %charged, "a charge does not add up");
             return None;
         }
         self.charged = after;
-        Some(extra.charged_amount)
+        Some(charged)
     }
 
     /// Takes over the server's account of the channel, as far as this payer's own voucher proves it.

@@ -1,23 +1,29 @@
 //! The contracts by their calls.
 
 use alloy_primitives::Bytes;
-use openledger_contracts::addresses::{DATANET_REGISTRY, INFERENCE_HUB, MODEL_REGISTRY, STAKER_POOL};
+use alloy_rpc_types_eth::Filter;
+use openledger_contracts::addresses::{DATANET_REGISTRY, INFERENCE_HUB, MODEL_REGISTRY, STAKER_POOL, WRAPPED_OPEN};
 use openledger_contracts::eip712::{Consent, datanet_domain};
 use openledger_contracts::{
     BaseModel, Batch, ChannelConfig, Datanet, DatanetParams, Epoch, EpochPost, EpochStatus, IDatanetRegistry,
-    IInferenceHub, IModelRegistry, IStakerPool, Model, ModelParams, Operator, Snapshot, SnapshotRef, SolStruct,
-    SplitBounds, SumNode, VoucherClaim,
+    IInferenceHub, IModelRegistry, IStakerPool, IWrappedOpen, Model, ModelParams, Operator, Snapshot, SnapshotRef,
+    SolCall as _, SolEvent as _, SolStruct, SplitBounds, SumNode, VoucherClaim,
 };
 use openledger_primitives::{Address, B256, ChannelId, DatanetId, ModelId, SnapshotId, U256, Wei};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::epoch::ClaimProof;
-use openledger_settlement::hub::{HubClient, HubEpoch, HubError, HubFuture};
+use openledger_settlement::hub::{HubClient, HubEpoch, HubError, HubFuture, Keep, RelayOutcome, SignedTransaction};
+use openledger_settlement::relay::RelayCall;
 use openledger_settlement::signature;
 use openledger_settlement::split::Weighted;
 use openledger_settlement::verify::PublishedTerms;
 use openledger_settlement::voucher::channel_id;
+use openledger_settlement::x402::Moved;
 
-use crate::chain::{ChainClient, ChainError, SentTransaction};
+use crate::chain::{ChainClient, ChainError, SentTransaction, Standing};
+
+/// Blocks of one look through the logs.
+const LOG_BLOCKS: u64 = 999;
 
 /// The inference hub.
 #[derive(Clone, Debug)]
@@ -81,6 +87,26 @@ impl Hub {
             withdraw_amount: Wei(withdrawal.amount),
             refund_nonce: nonce.saturating_to(),
         })
+    }
+
+    /// The refund of that nonce in the blocks after `after`, read in windows that every node takes.
+    async fn find_refund(&self, config: &ChannelConfig, nonce: u64, after: u64) -> Result<Option<Moved>, ChainError> {
+        let ChannelId(id) = channel_id(config, self.client.chain_id());
+        let head = self.client.block_number().await?;
+        let mut from = after;
+        while from <= head {
+            let to = from.saturating_add(LOG_BLOCKS).min(head);
+            let filter = Filter::new().address(INFERENCE_HUB).event_signature(IInferenceHub::Refunded::SIGNATURE_HASH);
+            let logs = self.client.logs(filter.topic1(id).from_block(from).to_block(to)).await?;
+            for log in logs {
+                let Ok(event) = IInferenceHub::Refunded::decode_log(&log.inner) else { continue };
+                if event.nonce == U256::from(nonce) {
+                    return Ok(log.transaction_hash.map(|tx| Moved { tx, amount: Wei(event.amount) }));
+                }
+            }
+            from = to.saturating_add(1);
+        }
+        Ok(None)
     }
 
     /// Adds to the account's bond.
@@ -211,6 +237,55 @@ impl HubClient for Hub {
         let call = IInferenceHub::finalizeEpochCall { epoch: number };
         Box::pin(async move { Ok(self.client.send(INFERENCE_HUB, &call).await?.hash) })
     }
+
+    fn wrapped_balance(&self, account: Address) -> HubFuture<'_, Wei> {
+        Box::pin(async move { Ok(self.client.wrapped_balance(account).await?) })
+    }
+
+    fn is_authorization_used(&self, payer: Address, nonce: B256) -> HubFuture<'_, bool> {
+        let call = IWrappedOpen::authorizationStateCall { authorizer: payer, nonce };
+        Box::pin(async move { Ok(self.client.call(WRAPPED_OPEN, &call).await?) })
+    }
+
+    fn relay<'a>(&'a self, call: &'a RelayCall, keep: Keep<'a>) -> HubFuture<'a, SignedTransaction> {
+        let call = match call.clone() {
+            RelayCall::Deposit { config, deposit } => IInferenceHub::depositWithAuthorizationCall {
+                config,
+                amount: deposit.amount.0,
+                validAfter: U256::from(deposit.valid_after),
+                validBefore: U256::from(deposit.valid_before),
+                salt: deposit.salt,
+                signature: deposit.signature,
+            }
+            .abi_encode(),
+            RelayCall::Refund { config, amount, nonce, signature } => {
+                IInferenceHub::refundWithSignatureCall { config, amount: amount.0, nonce: U256::from(nonce), signature }
+                    .abi_encode()
+            }
+        };
+        Box::pin(async move { self.client.send_kept(INFERENCE_HUB, call, keep).await })
+    }
+
+    fn relayed<'a>(&'a self, tx: &'a SignedTransaction) -> HubFuture<'a, RelayOutcome> {
+        Box::pin(async move {
+            Ok(match self.client.look_after(tx).await? {
+                Standing::Waiting => RelayOutcome::Waiting,
+                Standing::Included(sent) => RelayOutcome::Moved { amount: moved_by(&sent) },
+                Standing::Reverted => RelayOutcome::Reverted,
+                Standing::Lost => RelayOutcome::Lost,
+            })
+        })
+    }
+
+    fn refund_of<'a>(&'a self, config: &'a ChannelConfig, nonce: u64, after: u64) -> HubFuture<'a, Option<Moved>> {
+        Box::pin(async move { Ok(self.find_refund(config, nonce, after).await?) })
+    }
+}
+
+/// What a deposit or a refund moved; a refund that finds nothing emits nothing.
+fn moved_by(sent: &SentTransaction) -> Wei {
+    let deposited = sent.event::<IInferenceHub::Deposited>().map(|event| event.amount);
+    Wei(deposited.or_else(|_| sent.event::<IInferenceHub::Refunded>().map(|event| event.amount)).unwrap_or_default())
 }
 
 /// The model registry.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openledger_primitives::{Address, ReceiptHash, Wei};
+use openledger_primitives::{Address, ChannelId, ReceiptHash, Wei};
 use openledger_settlement::verify::ReceiptBundle;
 use openledger_settlement::x402::{
     HeaderError, PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, PaymentPayload,
@@ -32,6 +32,9 @@ const QUOTE_PATH: &str = "v1/chat/quote";
 /// Asks for the stored answer of a payment, and for nothing else.
 const STORED_HEADER: &str = "x-openledger-stored";
 const BUSY: &str = "invalid_batch_settlement_evm_channel_busy";
+const RELAY_BUSY: &str = "invalid_batch_settlement_evm_relay_busy";
+const AUTHORIZATION_USED: &str = "invalid_batch_settlement_evm_authorization_used";
+const DEPOSIT_FAILED: &str = "invalid_batch_settlement_evm_deposit_transaction_failed";
 const MISMATCH: &str = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
 const EXCEEDS_BALANCE: &str = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
 
@@ -195,14 +198,20 @@ impl GatewayClient {
         wallet: &Wallet,
     ) -> Result<(Response, Option<Paid>), GatewayError> {
         let identifier = format!("pay_{:032x}", rand::random::<u128>());
-        let mut code = String::new();
+        let (mut code, mut deposit) = (String::new(), None);
         for attempt in 0..ATTEMPTS_MAX {
             let amount = paid.offer.amount;
+            let offer = paid.offer.clone();
             let channel = paid.channel();
-            channel.cover(amount, wallet.options()).await?;
+            if deposit.is_none() {
+                deposit = channel.cover(amount, wallet.options()).await?;
+            }
             let voucher = channel.voucher(amount)?;
             let config = channel.config().clone();
-            let payload = PaymentPayload::voucher(paid.offer.clone(), &config, &voucher, &identifier);
+            let payload = match &deposit {
+                Some(deposit) => PaymentPayload::deposit(offer, &config, &voucher, deposit.into(), &identifier),
+                None => PaymentPayload::voucher(offer, &config, &voucher, &identifier),
+            };
             paid.payment = to_header(&payload);
             let response = match self.post_chat(body, Some(&paid.payment)).await {
                 Ok(response) => response,
@@ -215,9 +224,60 @@ impl GatewayClient {
                 Err(error) => return Err(error),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
+                // The money is in the channel whether the answer succeeded or not.
+                if deposit.is_some() {
+                    paid.channel().refresh().await?;
+                }
                 return Ok((accepted(response).await?, Some(paid)));
             }
             code = paid.learn(&required_header(&response)?, attempt).await?;
+            // Somebody else sent it: its money is in the channel, or a new authorisation is needed.
+            deposit = deposit.filter(|_| code != AUTHORIZATION_USED);
+        }
+        Err(GatewayError::GaveUp { code })
+    }
+
+    /// The offer that a question is paid under; `None` when its answer is free. Nothing is asked or charged.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn offer(&self, request: &ChatRequest) -> Result<Option<PaymentRequirements>, GatewayError> {
+        self.quote(request).await?.x402.as_ref().map(offer_of).transpose()
+    }
+
+    /// Gets money back out of the wallet's channel to the offer's operator, at once and without gas: `amount`, or all
+    /// that was not charged. It comes as wrapped OPEN.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn refund(&self, offer: &PaymentRequirements, amount: Option<Wei>) -> Result<Refunded, GatewayError> {
+        let wallet = self.wallet.as_ref().ok_or(GatewayError::NoWallet { amount: Wei::ZERO })?;
+        let mut paid = Paid { lane: wallet.lane(offer).await?, offer: offer.clone(), payment: String::new() };
+        let identifier = format!("refund_{:032x}", rand::random::<u128>());
+        let mut code = String::new();
+        for attempt in 0..ATTEMPTS_MAX {
+            let channel = paid.channel();
+            let voucher = channel.voucher(Wei::ZERO)?;
+            let payload = PaymentPayload::refund(offer.clone(), channel.config(), &voucher, amount, &identifier);
+            let response = match self.post_chat(b"", Some(&to_header(&payload))).await {
+                Ok(response) => response,
+                // The same refund again says what became of it, and moves nothing twice.
+                Err(GatewayError::Http(error)) if attempt + 1 < ATTEMPTS_MAX => {
+                    code = error.to_string();
+                    pause(attempt).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if response.status() == StatusCode::PAYMENT_REQUIRED {
+                code = paid.learn(&required_header(&response)?, attempt).await?;
+                continue;
+            }
+            let response = accepted(response).await?;
+            let header = GatewayError::Header { header: PAYMENT_RESPONSE_HEADER, source: None };
+            let settled = settle_header(&response)?.ok_or(header)?;
+            paid.channel().refresh().await?;
+            return Ok(Refunded { channel: paid.channel().id(), settled });
         }
         Err(GatewayError::GaveUp { code })
     }
@@ -335,6 +395,23 @@ impl GatewayClient {
     }
 }
 
+/// Money that came back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refunded {
+    /// Out of which channel.
+    pub channel: ChannelId,
+    /// What the gateway says of it: transaction, amount, the channel afterwards.
+    pub settled: SettleResponse,
+}
+
+impl Refunded {
+    /// How much came back; `None` when the gateway's answer makes no sense.
+    #[must_use]
+    pub fn amount(&self) -> Option<Wei> {
+        self.settled.amount.parse().ok().map(Wei)
+    }
+}
+
 /// A request being paid: its offer and its channel.
 #[derive(Debug)]
 pub(crate) struct Paid {
@@ -360,13 +437,13 @@ impl Paid {
     async fn learn(&mut self, required: &PaymentRequired, attempt: u32) -> Result<String, GatewayError> {
         let code = required.error.clone().unwrap_or_default();
         match code.as_str() {
-            BUSY => pause(attempt).await,
+            BUSY | RELAY_BUSY => pause(attempt).await,
             MISMATCH => {
                 self.channel().refresh().await?;
                 let offer = offer_of(required)?;
                 self.channel().correct(&offer.extra)?;
             }
-            EXCEEDS_BALANCE => self.channel().refresh().await?,
+            EXCEEDS_BALANCE | AUTHORIZATION_USED | DEPOSIT_FAILED => self.channel().refresh().await?,
             _ => return Err(GatewayError::PaymentRefused { code }),
         }
         Ok(code)

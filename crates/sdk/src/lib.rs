@@ -13,10 +13,10 @@ mod gateway;
 mod revert;
 mod stream;
 
-pub use chain::{ChainClient, ChainError, RECEIPT_WAIT_MAX, SentTransaction, TransactionPlace};
-pub use channel::{CHANNELS_MAX, PayerChannel, PayerError, PayerOptions, Wallet};
+pub use chain::{ChainClient, ChainError, RECEIPT_WAIT_MAX, SentTransaction, Standing, TransactionPlace};
+pub use channel::{CHANNELS_MAX, DepositBy, PayerChannel, PayerError, PayerOptions, Wallet};
 pub use contracts::{Contribution, Datanets, Hub, Models, SnapshotPost, Stakers};
 pub use disputes::{DISPUTE_BLOCKS_MAX, Dispute, Fault, disputes_of};
-pub use gateway::{ATTEMPTS_MAX, BODY_BYTES_MAX, GatewayClient, GatewayError, UPLOAD_CHUNK_BYTES};
+pub use gateway::{ATTEMPTS_MAX, BODY_BYTES_MAX, GatewayClient, GatewayError, Refunded, UPLOAD_CHUNK_BYTES};
 pub use revert::decode_revert;
 pub use stream::ChatStream;

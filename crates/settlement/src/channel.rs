@@ -7,6 +7,7 @@
 use openledger_contracts::ChannelConfig;
 use openledger_primitives::{Bytes, ChannelId, Wei};
 
+use crate::relay::RelayError;
 use crate::signature::SignatureError;
 use crate::voucher::{SignedVoucher, channel_id, voucher_signer};
 use crate::x402::{ChannelState, VoucherState};
@@ -130,6 +131,18 @@ pub enum PaymentError {
         /// What is wrong.
         reason: String,
     },
+}
+
+/// Why a deposit or a refund was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PaymentRefusal {
+    /// The payment is not good.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+    /// What was to be relayed is not good.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
 }
 
 /// A term that offer and payment must agree on.
@@ -286,8 +299,45 @@ impl Channel {
         Ok((before, after))
     }
 
-    /// Takes over what the chain knows. Charges never fall below what has been claimed.
+    /// Checks that a refund is due: `voucher` is at what has been charged, and `amount` (all that is free when `None`)
+    /// is free. Gives the amount.
+    ///
+    /// # Errors
+    /// [`PaymentError`] for the voucher, [`RelayError`] for the amount.
+    pub fn authorize_refund(
+        &self,
+        voucher: &SignedVoucher,
+        amount: Option<Wei>,
+        chain_id: u64,
+    ) -> Result<Wei, PaymentRefusal> {
+        if voucher.channel != self.id {
+            return Err(PaymentError::ChannelIdMismatch { claimed: voucher.channel, actual: self.id }.into());
+        }
+        voucher.verify(voucher_signer(&self.config), chain_id).map_err(PaymentError::VoucherSignature)?;
+        if voucher.max_claimable != self.charged {
+            let (given, expected) = (voucher.max_claimable, self.charged);
+            return Err(PaymentError::CumulativeMismatch { given, expected }.into());
+        }
+        let free = self.free();
+        match amount {
+            _ if free.is_zero() => Err(RelayError::NothingFree { channel: self.id }.into()),
+            Some(amount) if amount.is_zero() || amount > free => Err(RelayError::RefundAmount { amount, free }.into()),
+            amount => Ok(amount.unwrap_or(free)),
+        }
+    }
+
+    /// What can be given back: the balance, less all that has been charged, claimed or not.
+    #[must_use]
+    pub fn free(&self) -> Wei {
+        self.on_chain.balance.checked_sub(self.charged).unwrap_or(Wei::ZERO)
+    }
+
+    /// Takes over what the chain knows. Charges never fall below what has been claimed. What was read before a refund
+    /// is older than the books and changes nothing.
     pub fn mirror(&mut self, on_chain: OnChainChannel, now_s: u64) {
+        if on_chain.refund_nonce < self.on_chain.refund_nonce {
+            return;
+        }
         self.on_chain = on_chain;
         self.charged = self.charged.max(on_chain.total_claimed);
         self.synced_at = now_s;

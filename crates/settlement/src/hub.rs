@@ -6,9 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 
 use openledger_contracts::{ChannelConfig, EpochPost, VoucherClaim};
-use openledger_primitives::B256;
+use openledger_primitives::{Address, B256, Bytes, Wei};
 
 use crate::channel::OnChainChannel;
+use crate::relay::RelayCall;
+use crate::x402::Moved;
 
 /// Most vouchers claimed in one transaction; the rest goes ahead in further ones.
 pub const CLAIMS_MAX: usize = 64;
@@ -44,6 +46,39 @@ pub struct HubEpoch {
     pub is_final: bool,
 }
 
+/// A signed transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedTransaction {
+    /// Its hash.
+    pub hash: B256,
+    /// Its sender's nonce.
+    pub nonce: u64,
+    /// Its bytes, as they are sent.
+    pub raw: Bytes,
+    /// The latest block when it was signed.
+    pub signed_at: u64,
+}
+
+/// Keeps a transaction before it is sent.
+pub type Keep<'a> = Box<dyn FnOnce(SignedTransaction) -> HubFuture<'a, ()> + Send + 'a>;
+
+/// How a relayed transaction stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RelayOutcome {
+    /// Not in a block yet; it was sent again.
+    Waiting,
+    /// In a block; it moved this much.
+    Moved {
+        /// What the hub's event says.
+        amount: Wei,
+    },
+    /// In a block, without effect.
+    Reverted,
+    /// Its place was taken by another transaction of the sender: it can never be in a block.
+    Lost,
+}
+
 /// The inference hub, as the operator's settler uses it. Sending calls return when the transaction is in a block.
 pub trait HubClient: Send + Sync {
     /// Time of the latest block, in Unix seconds.
@@ -63,4 +98,19 @@ pub trait HubClient: Send + Sync {
 
     /// Makes an epoch final after its window.
     fn finalize_epoch(&self, number: u64) -> HubFuture<'_, B256>;
+
+    /// An account's wrapped OPEN.
+    fn wrapped_balance(&self, account: Address) -> HubFuture<'_, Wei>;
+
+    /// Whether an EIP-3009 authorisation of `payer` was used or cancelled.
+    fn is_authorization_used(&self, payer: Address, nonce: B256) -> HubFuture<'_, bool>;
+
+    /// Simulates a call, signs its transaction, hands it to `keep` and sends it when it is kept. Does not wait.
+    fn relay<'a>(&'a self, call: &'a RelayCall, keep: Keep<'a>) -> HubFuture<'a, SignedTransaction>;
+
+    /// How a relayed transaction stands; sends it again if the chain does not have it.
+    fn relayed<'a>(&'a self, tx: &'a SignedTransaction) -> HubFuture<'a, RelayOutcome>;
+
+    /// The refund of that nonce in a block after `after`, whoever sent it.
+    fn refund_of<'a>(&'a self, config: &'a ChannelConfig, nonce: u64, after: u64) -> HubFuture<'a, Option<Moved>>;
 }

@@ -7,6 +7,8 @@ mod epochs;
 mod lookup;
 mod payments;
 mod reading;
+mod relays;
+mod retention;
 mod rows;
 
 use std::collections::BTreeSet;
@@ -14,15 +16,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use openledger_contracts::ChannelConfig;
 use openledger_primitives::{B256, ChannelId, ModelId};
-use openledger_store::{Migration, Schema, Store, StoreError, number_value, params};
+use openledger_store::{Migration, Schema, Store, StoreError, Tx, number_value, params};
 
 use crate::channel::{Channel, OnChainChannel};
 use crate::split::Weighted;
 
 pub use epochs::{CloseError, EpochRecord, EpochState};
 pub use lookup::StatementEntry;
-pub use payments::{Admission, Charge, ChargeError, Payment, Reservation, ReserveError, StoredAnswer};
+pub use payments::{Admission, Charge, ChargeError, Payment, RefundRequest, Reservation, ReserveError, StoredAnswer};
 pub use reading::{ReadError, StatementLine};
+pub use relays::{Relay, RelayState};
+pub use retention::{Retention, RetentionReport};
 
 /// Largest answer kept for retries, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -32,8 +36,35 @@ pub const PAGE_MAX: usize = 1000;
 /// Tables of settlement; hand it to [`Store::open`].
 pub const SETTLEMENT_SCHEMA: Schema = Schema {
     name: "settlement",
-    migrations: &[Migration { version: 1, name: "channels, payments, receipts, epochs, credits", sql: TABLES }],
+    migrations: &[
+        Migration { version: 1, name: "channels, payments, receipts, epochs, credits", sql: TABLES },
+        Migration { version: 2, name: "relayed deposits and refunds", sql: RELAYS },
+        Migration { version: 3, name: "how long answers are kept", sql: retention::TABLES },
+    ],
 };
+
+const RELAYS: &str = "
+CREATE TABLE settlement_relays (
+    channel BLOB NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('deposit', 'refund')),
+    nonce BLOB NOT NULL,
+    identifier TEXT NOT NULL,
+    fingerprint BLOB NOT NULL,
+    payer BLOB NOT NULL,
+    amount BLOB NOT NULL,
+    tx BLOB NOT NULL,
+    tx_nonce INTEGER NOT NULL,
+    raw BLOB NOT NULL,
+    signed_at INTEGER NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sent', 'done', 'failed')),
+    moved_tx BLOB,
+    moved BLOB,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (channel, kind, nonce)
+) WITHOUT ROWID, STRICT;
+CREATE INDEX settlement_relays_by_payer ON settlement_relays (payer, created_at);
+CREATE UNIQUE INDEX settlement_refunds_by_identifier ON settlement_relays (channel, identifier) WHERE kind = 'refund';
+";
 
 const TABLES: &str = "
 CREATE TABLE settlement_channels (
@@ -148,13 +179,21 @@ impl Ledger {
     /// # Errors
     /// [`StoreError`].
     pub fn mirror(&self, config: &ChannelConfig, on_chain: OnChainChannel, now_s: u64) -> Result<Channel, StoreError> {
+        self.store.with_tx(|tx| self.mirror_in(tx, config, on_chain, now_s))
+    }
+
+    fn mirror_in(
+        &self,
+        tx: &Tx<'_>,
+        config: &ChannelConfig,
+        on_chain: OnChainChannel,
+        now_s: u64,
+    ) -> Result<Channel, StoreError> {
         let opened = Channel::open(config.clone(), self.chain_id, on_chain, now_s);
-        self.store.with_tx(|tx| {
-            let mut channel = rows::channel(tx, opened.id)?.unwrap_or(opened);
-            channel.mirror(on_chain, now_s);
-            rows::put_channel(tx, &channel)?;
-            Ok(channel)
-        })
+        let mut channel = rows::channel(tx, opened.id)?.unwrap_or(opened);
+        channel.mirror(on_chain, now_s);
+        rows::put_channel(tx, &channel)?;
+        Ok(channel)
     }
 
     /// Channels with charges that were not claimed yet, at most [`PAGE_MAX`].
@@ -197,7 +236,7 @@ impl Ledger {
     }
 
     /// Keeps a channel to one request; `None` while another has it.
-    fn hold(&self, channel: ChannelId) -> Option<ChannelHold> {
+    pub(crate) fn hold(&self, channel: ChannelId) -> Option<ChannelHold> {
         let taken = self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(channel);
         taken.then(|| ChannelHold { busy: Arc::clone(&self.busy), channel })
     }
@@ -205,7 +244,7 @@ impl Ledger {
 
 /// Holds a channel for one request and frees it when dropped, however the request ends.
 #[derive(Debug)]
-struct ChannelHold {
+pub(crate) struct ChannelHold {
     busy: Arc<Mutex<BTreeSet<ChannelId>>>,
     channel: ChannelId,
 }

@@ -3,13 +3,17 @@
 //! It joins the books with the chain: an unknown or outdated channel is read from the hub first, so that nobody
 //! pays with money that is no longer there.
 
+mod relaying;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alloy_signer::SignerSync;
+use openledger_contracts::ChannelConfig;
 use openledger_contracts::addresses::{INFERENCE_HUB, WRAPPED_OPEN};
 use openledger_primitives::{Address, B256, Wei};
 use openledger_store::StoreError;
+use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
 use crate::channel::{Channel, PaymentError};
@@ -38,11 +42,27 @@ pub struct TillOptions {
     pub timeout_max_s: u64,
     /// Deposit suggested, as a number of requests at their highest price.
     pub deposit_requests: u32,
+    /// The least that is relayed: below it, a deposit costs the operator more gas than it brings.
+    pub deposit_min: Wei,
+    /// Relayed transactions on their way at once.
+    pub relays_max: usize,
+    /// Relayed transactions of one payer within [`RELAY_WINDOW_S`](crate::relay::RELAY_WINDOW_S).
+    pub relays_payer_max: u64,
+    /// Longest wait for a relayed transaction to be in a block, in seconds; part of `timeout_max_s`.
+    pub relay_wait_s: u64,
 }
 
 impl Default for TillOptions {
     fn default() -> Self {
-        Self { withdraw_delay_s: 900, timeout_max_s: 300, deposit_requests: 100 }
+        Self {
+            withdraw_delay_s: 900,
+            timeout_max_s: 300,
+            deposit_requests: 100,
+            deposit_min: Wei(10_000_000_000_000_000),
+            relays_max: 16,
+            relays_payer_max: 20,
+            relay_wait_s: 60,
+        }
     }
 }
 
@@ -72,6 +92,9 @@ impl AdmitError {
             Self::Reserve(ReserveError::Payment(error)) => error.code(),
             Self::Reserve(ReserveError::UnknownChannel { .. }) => "invalid_batch_settlement_evm_missing_channel",
             Self::Reserve(ReserveError::IdentifierReused { .. }) => "payment_identifier_conflict",
+            Self::Reserve(ReserveError::AnswerForgotten { .. }) => "payment_answer_expired",
+            Self::Reserve(ReserveError::RefundOnItsWay { .. }) => "invalid_batch_settlement_evm_channel_busy",
+            Self::Reserve(ReserveError::Relay(error)) => error.code(),
             Self::Hub(_) => "invalid_batch_settlement_evm_channel_state_read_failed",
             Self::Reserve(ReserveError::Store(_)) | Self::Store(_) | Self::Task(_) => "unexpected_settle_error",
         }
@@ -86,6 +109,7 @@ pub struct Till {
     key: ReceiptKey,
     operator: Address,
     options: TillOptions,
+    relays: Arc<Semaphore>,
 }
 
 impl std::fmt::Debug for Till {
@@ -104,7 +128,8 @@ impl Till {
         operator: Address,
         options: TillOptions,
     ) -> Self {
-        Self { ledger, hub, key, operator, options }
+        let relays = Arc::new(Semaphore::new(options.relays_max));
+        Self { ledger, hub, key, operator, options, relays }
     }
 
     /// The books.
@@ -122,6 +147,7 @@ impl Till {
     /// What a request costing at most `amount_max` must be paid with.
     #[must_use]
     pub fn offer(&self, amount_max: Wei) -> PaymentRequirements {
+        let suggested = amount_max.checked_mul(self.options.deposit_requests.into());
         PaymentRequirements {
             scheme: SCHEME.to_owned(),
             network: network(self.ledger.chain_id()),
@@ -134,7 +160,7 @@ impl Till {
                 withdraw_delay: self.options.withdraw_delay_s,
                 name: "Wrapped OPEN".to_owned(),
                 version: "1".to_owned(),
-                min_deposit: amount_max.checked_mul(self.options.deposit_requests.into()),
+                min_deposit: suggested.map(|suggested| suggested.max(self.options.deposit_min)),
                 channel_state: None,
                 voucher_state: None,
             },
@@ -153,6 +179,9 @@ impl Till {
         request: B256,
     ) -> Result<Admission, AdmitError> {
         let payment = Payment::read(payload, offer, request).map_err(ReserveError::from)?;
+        if let Some(deposit) = payment.deposit.clone() {
+            return self.admit_deposit(payment, deposit).await;
+        }
         self.refresh(&payment).await?;
         match self.reserve(payment.clone()).await {
             // A deposit that arrived since the last look may cover it.
@@ -160,6 +189,10 @@ impl Till {
                 PaymentError::CumulativeExceedsBalance { .. } | PaymentError::ChannelNotFound { .. },
             ))) => {
                 self.mirror(&payment).await?;
+                self.reserve(payment).await
+            }
+            Err(AdmitError::Reserve(ReserveError::RefundOnItsWay { .. })) => {
+                self.end_refund(&payment.config).await?;
                 self.reserve(payment).await
             }
             outcome => outcome,
@@ -205,11 +238,8 @@ impl Till {
     }
 
     async fn mirror(&self, payment: &Payment) -> Result<(), AdmitError> {
-        let actual = crate::voucher::channel_id(&payment.config, self.ledger.chain_id());
         let claimed = payment.voucher.channel;
-        if actual != claimed {
-            return Err(ReserveError::from(PaymentError::ChannelIdMismatch { claimed, actual }).into());
-        }
+        self.ledger.check_signature(&payment.config, &payment.voucher).map_err(ReserveError::from)?;
         let on_chain = self.hub.channel(&payment.config).await?;
         if on_chain.balance.is_zero() {
             // Nothing is kept of channels without money, or anyone could fill the books.
@@ -230,10 +260,12 @@ impl Till {
         error: &AdmitError,
     ) -> PaymentRequired {
         let mut offer = offer.clone();
-        if let AdmitError::Reserve(ReserveError::Payment(payment)) = error
-            && payment.is_corrective()
-            && let Some(channel) = self.known_channel(payload)
-        {
+        let corrective = match error {
+            AdmitError::Reserve(ReserveError::Payment(payment)) => payment.is_corrective(),
+            AdmitError::Reserve(ReserveError::Relay(relay)) => relay.is_corrective(),
+            _ => false,
+        };
+        if corrective && let Some(channel) = self.known_channel(payload) {
             offer.extra.channel_state = Some(channel.state());
             offer.extra.voucher_state = channel.voucher_state();
         }
@@ -241,7 +273,10 @@ impl Till {
     }
 
     fn known_channel(&self, payload: &PaymentPayload) -> Option<Channel> {
-        let crate::x402::BatchPayload::Voucher { voucher, .. } = &payload.payload else { return None };
+        let voucher = payload.payload.voucher();
+        // What a channel was charged is its payer's business.
+        let config = ChannelConfig::try_from(payload.payload.channel_config()).ok()?;
+        self.ledger.check_signature(&config, &voucher.into()).ok()?;
         self.ledger.channel(voucher.channel_id).ok().flatten()
     }
 

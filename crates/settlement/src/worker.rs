@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinError;
 
 use crate::hub::{CLAIMS_MAX, HubClient, HubEpoch, HubError};
-use crate::ledger::{CloseError, EpochRecord, EpochState, Ledger};
+use crate::ledger::{CloseError, EpochRecord, EpochState, Ledger, Retention};
 
 /// When epochs are sealed, and how often the worker looks.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -25,11 +25,14 @@ pub struct WorkerOptions {
     pub age_max_s: u64,
     /// Pause between two steps, in milliseconds.
     pub poll_ms: u64,
+    /// How long answers are kept for retries.
+    #[serde(default)]
+    pub retention: Retention,
 }
 
 impl Default for WorkerOptions {
     fn default() -> Self {
-        Self { receipts_max: 10_000, age_max_s: 30, poll_ms: 1000 }
+        Self { receipts_max: 10_000, age_max_s: 30, poll_ms: 1000, retention: Retention::default() }
     }
 }
 
@@ -148,6 +151,11 @@ impl SettlementWorker {
         self.seal_if_due(now).await?;
         for epoch in self.blocking(Ledger::unsettled_epochs).await? {
             self.settle(epoch, now).await?;
+        }
+        let retention = self.options.retention;
+        let report = self.blocking(move |ledger| ledger.forget_answers(&retention, now)).await?;
+        if report.forgotten > 0 {
+            tracing::info!(forgotten = report.forgotten, kept = report.answers, "answers are not kept any more");
         }
         Ok(())
     }

@@ -215,14 +215,46 @@ impl PaymentPayload {
         voucher: &SignedVoucher,
         identifier: &str,
     ) -> Self {
+        let payload = BatchPayload::Voucher { channel_config: config.into(), voucher: voucher.into() };
+        Self::identified(accepted, payload, identifier)
+    }
+
+    /// Puts money into a channel and pays `accepted` from it.
+    #[must_use]
+    pub fn deposit(
+        accepted: PaymentRequirements,
+        config: &ChannelConfig,
+        voucher: &SignedVoucher,
+        deposit: WireDeposit,
+        identifier: &str,
+    ) -> Self {
+        let payload = BatchPayload::Deposit { channel_config: config.into(), voucher: voucher.into(), deposit };
+        Self::identified(accepted, payload, identifier)
+    }
+
+    /// Asks for `amount` back, or for all that is free; `voucher` is at what has been charged.
+    #[must_use]
+    pub fn refund(
+        accepted: PaymentRequirements,
+        config: &ChannelConfig,
+        voucher: &SignedVoucher,
+        amount: Option<Wei>,
+        identifier: &str,
+    ) -> Self {
+        let payload = BatchPayload::Refund { channel_config: config.into(), voucher: voucher.into(), amount };
+        Self::identified(accepted, payload, identifier)
+    }
+
+    fn identified(accepted: PaymentRequirements, payload: BatchPayload, identifier: &str) -> Self {
         let extension = identifier_extension(json!({"id": identifier}));
-        Self {
-            x402_version: X402_VERSION,
-            resource: None,
-            accepted,
-            payload: BatchPayload::Voucher { channel_config: config.into(), voucher: voucher.into() },
-            extensions: Map::from_iter([(PAYMENT_IDENTIFIER.to_owned(), extension)]),
-        }
+        let extensions = Map::from_iter([(PAYMENT_IDENTIFIER.to_owned(), extension)]);
+        Self { x402_version: X402_VERSION, resource: None, accepted, payload, extensions }
+    }
+
+    /// True when it asks for money back instead of paying.
+    #[must_use]
+    pub fn is_refund(&self) -> bool {
+        matches!(self.payload, BatchPayload::Refund { .. })
     }
 
     /// The payment identifier, if the payer gave one.
@@ -259,8 +291,8 @@ pub enum BatchPayload {
         channel_config: WireChannelConfig,
         /// The new cumulative voucher.
         voucher: WireVoucher,
-        /// Amount and authorisation, as the specification has them.
-        deposit: Value,
+        /// How much, and the payer's authorisation.
+        deposit: WireDeposit,
     },
     /// Asks for unclaimed money back.
     Refund {
@@ -272,6 +304,63 @@ pub enum BatchPayload {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         amount: Option<Wei>,
     },
+}
+
+impl BatchPayload {
+    /// The channel's configuration.
+    #[must_use]
+    pub fn channel_config(&self) -> &WireChannelConfig {
+        match self {
+            Self::Voucher { channel_config, .. }
+            | Self::Deposit { channel_config, .. }
+            | Self::Refund { channel_config, .. } => channel_config,
+        }
+    }
+
+    /// The voucher.
+    #[must_use]
+    pub fn voucher(&self) -> &WireVoucher {
+        match self {
+            Self::Voucher { voucher, .. } | Self::Deposit { voucher, .. } | Self::Refund { voucher, .. } => voucher,
+        }
+    }
+}
+
+/// Money for a channel in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireDeposit {
+    /// How much.
+    pub amount: Wei,
+    /// Exactly one authorisation.
+    pub authorization: WireAuthorization,
+}
+
+/// How a deposit is authorised. Only EIP-3009 is taken here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WireAuthorization {
+    /// EIP-3009 `receiveWithAuthorization` to the hub.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erc3009_authorization: Option<Erc3009Authorization>,
+    /// Permit2; refused by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub permit2_authorization: Option<Value>,
+}
+
+/// An EIP-3009 authorisation of the channel's payer. Its nonce is made of channel and salt, which binds it to the channel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Erc3009Authorization {
+    /// It counts after this second.
+    #[serde(with = "decimal_u64")]
+    pub valid_after: u64,
+    /// It counts before this second.
+    #[serde(with = "decimal_u64")]
+    pub valid_before: u64,
+    /// Tells authorisations for one channel apart.
+    pub salt: B256,
+    /// The payer's signature.
+    pub signature: Bytes,
 }
 
 /// A channel's configuration in JSON.
@@ -393,14 +482,39 @@ impl SettleResponse {
             extra: Some(extra),
         }
     }
+
+    /// The same, with the deposit that came with it.
+    #[must_use]
+    pub fn deposited(mut self, moved: &Moved) -> Self {
+        (self.transaction, self.amount) = (moved.tx.to_string(), moved.amount.to_string());
+        self
+    }
+
+    /// Money given back.
+    #[must_use]
+    pub fn refunded(chain_id: u64, payer: Address, moved: &Moved, channel_state: ChannelState) -> Self {
+        let extra = SettleExtra { charged_amount: None, channel_state, receipt_hash: None };
+        let response = Self::charged(chain_id, payer, extra);
+        response.deposited(moved)
+    }
+}
+
+/// Money that a transaction moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moved {
+    /// The transaction.
+    pub tx: B256,
+    /// How much.
+    pub amount: Wei,
 }
 
 /// What was charged, and the channel afterwards.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SettleExtra {
-    /// Charge of this request.
-    pub charged_amount: Wei,
+    /// Charge of this request; absent in a refund.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charged_amount: Option<Wei>,
     /// The channel after it.
     pub channel_state: ChannelState,
     /// The receipt of this request; ours, beyond the specification.

@@ -17,11 +17,12 @@ use tokio::sync::broadcast;
 
 use crate::{
     data::{DataError, artifact_folder, split, write_records},
-    encode::{EncodeReport, Encoder, MaskedToken},
+    encode::{EncodeReport, Encoder, Example, MaskedToken},
     estimate::Estimate,
     job::{Happening, JOB_RECORDS_MAX, Job, JobEvent, JobId, JobRequest, JobState},
     recipe::{Recipe, RecipeError},
     run::RunError,
+    speed::{Clock, Measured, Speed},
     table::{Change, JobTable, TableError},
     work::{Control, Signal, Work},
 };
@@ -30,7 +31,7 @@ use crate::{
 pub const EVENTS_BEHIND_MAX: usize = 1_024;
 
 /// What ModelFactory may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FactoryConfig {
     /// Where each job gets a folder.
     pub folder: PathBuf,
@@ -43,6 +44,8 @@ pub struct FactoryConfig {
     /// Bytes of disk that stay free: a run that would need them is not taken, and one that comes to need
     /// them fails, to be resumed when there is room.
     pub disk_reserve_bytes: u64,
+    /// By which speeds are measured.
+    pub clock: Clock,
 }
 
 impl FactoryConfig {
@@ -54,6 +57,7 @@ impl FactoryConfig {
             checkpoint_every_s: 30,
             checkpoint_every_steps: 0,
             disk_reserve_bytes: 256 << 20,
+            clock: Clock::default(),
         }
     }
 }
@@ -148,7 +152,7 @@ impl ModelFactory {
     /// [`FactoryError`] if the folder, the database or the thread cannot be set up.
     pub fn start(models: Vec<Model>, store: Store, config: FactoryConfig) -> Result<Self, FactoryError> {
         fs::create_dir_all(&config.folder).map_err(setup("create the folder"))?;
-        let table = JobTable::new(store);
+        let table = JobTable::new(store, config.folder.clone());
         table.requeue_interrupted()?;
         let (events, _) = broadcast::channel(EVENTS_BEHIND_MAX);
         let shared = Arc::new(Shared {
@@ -209,8 +213,8 @@ impl ModelFactory {
             return Err(RunError::NothingLearnt { records: data.train.len() }.into());
         }
         let adapter = LoraAdapter::zeros(model.config(), &recipe.lora_config()?).map_err(RunError::from)?;
-        let estimate = Estimate::new(model, recipe, &examples, &adapter, shared.config.threads);
-        Ok((report, estimate))
+        let speed = shared.speed(model, recipe, &examples)?;
+        Ok((report, Estimate::new(model, recipe, &examples, &adapter, speed)))
     }
 
     /// The first `limit` records that train, token by token with which of them are learnt.
@@ -352,6 +356,26 @@ impl Shared {
             return Err(FactoryError::Disk { needed, reserve, free, folder });
         }
         Ok(())
+    }
+
+    /// How fast a model trains here: as its jobs were, or, before the first has ended, as one short step is.
+    pub(crate) fn speed(&self, model: &Model, recipe: &Recipe, examples: &[Example]) -> Result<Speed, FactoryError> {
+        let (hash, threads) = (model.hash(), self.config.threads);
+        if let Some(known) = self.table.speed(hash, threads)? {
+            return Ok(known);
+        }
+        let measured = Speed::probe(model, recipe, examples, threads, &self.config.clock)?;
+        self.table.note_speed(hash, threads, &measured)?;
+        Ok(measured)
+    }
+
+    /// Takes over how fast a job was.
+    pub(crate) fn note_speed(&self, model: &Model, train: Measured, index: Measured) -> Result<(), FactoryError> {
+        let (hash, threads) = (model.hash(), self.config.threads);
+        match Speed::after(self.table.speed(hash, threads)?, train, index) {
+            Some(speed) => Ok(self.table.note_speed(hash, threads, &speed)?),
+            None => Ok(()),
+        }
     }
 
     /// Notes an event and tells subscribers.

@@ -1,6 +1,10 @@
 //! From a trained adapter to an artifact: the indices, the manifest, the folder.
 
-use std::{fs, path::Path};
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use openledger_attribution::{
     RecordMeta, RecordTable, RecordTableError,
@@ -21,8 +25,11 @@ use crate::{
     evaluate::{Evaluation, Sample},
     factory::Shared,
     job::{Happening, Job, Phase},
-    manifest::{AttributionRef, CheckpointRef, EngineVersion, MANIFEST_VERSION, Manifest, Measured},
+    manifest::{self, AttributionRef, CheckpointRef, EngineVersion, MANIFEST_VERSION, Manifest},
     record::TrainRecord,
+    run::data_hash,
+    sketches::SketchFile,
+    speed::Measured,
     table::TableError,
     work::attribution_path,
 };
@@ -75,6 +82,13 @@ pub(crate) struct Finish<'a> {
     /// Steps of the attribution checkpoints, ascending.
     pub(crate) checkpoints: Vec<u64>,
     pub(crate) adapter: &'a LoraAdapter,
+    /// How fast the influence index grew.
+    pub(crate) speed: RefCell<Measured>,
+}
+
+/// Where the sketches of an index under way lie.
+fn sketches_path(job: &Path) -> PathBuf {
+    job.join("sketches")
 }
 
 /// Answers to held-out records, for people.
@@ -109,7 +123,8 @@ impl Finish<'_> {
         write_atomic(&beside.join(SUFFIX_FILE), &suffix.to_bytes())?;
         write_atomic(&beside.join(SAMPLES_FILE), &self.samples())?;
         write_atomic(&beside.join(MANIFEST_FILE), &manifest.to_bytes())?;
-        Ok(replace(&beside, folder)?)
+        replace(&beside, folder)?;
+        Ok(remove(&sketches_path(self.folder))?)
     }
 
     fn read_checkpoints(&self) -> Result<Vec<LoraAdapter>, ArtifactError> {
@@ -152,10 +167,13 @@ impl Finish<'_> {
     ) -> Result<CheckpointSketch, FinishError> {
         let (dims, total) = (builder.sketcher().dims(), (self.checkpoints.len() * self.examples.len()) as u64);
         let mut sketch = builder.empty_sketch(adapter.hash());
-        let mut done = (builder.checkpoints_done() * self.examples.len()) as u64;
-        for (examples, rows) in
-            self.examples.chunks(SKETCH_TOGETHER).zip(sketch.rows.chunks_mut(SKETCH_TOGETHER * dims))
-        {
+        let chunk = SKETCH_TOGETHER * dims;
+        let path = sketches_path(self.folder).join(format!("{}.bin", builder.checkpoints_done()));
+        let (mut kept, values) = SketchFile::open(&path, self.sketch_key(adapter), chunk, &mut sketch.rows)?;
+        let before = values / dims;
+        let mut done = (builder.checkpoints_done() * self.examples.len() + before) as u64;
+        let left = self.examples[before..].chunks(SKETCH_TOGETHER).zip(sketch.rows[values..].chunks_mut(chunk));
+        for (examples, rows) in left {
             if self.shared.control.leave() {
                 return Err(FinishError::Left);
             }
@@ -163,11 +181,23 @@ impl Finish<'_> {
             let batch = examples.iter().zip(&targets);
             let batch: Vec<_> =
                 batch.map(|(e, targets)| TrainSequence { tokens: e.input(), targets, scale: 1.0 }).collect();
+            let started = self.shared.config.clock.now();
             self.model.backward(exec, adapter, &batch, &mut SketchSink::new(builder.sketcher(), rows))?;
+            let tokens = examples.iter().map(|example| example.input().len() as u64).sum();
+            self.speed.borrow_mut().add(tokens, self.shared.config.clock.now().saturating_sub(started).as_secs_f64());
+            kept.append(rows)?;
             done += examples.len() as u64;
             self.shared.note(self.job.id, None, Happening::Indexed { done, total })?;
         }
         Ok(sketch)
+    }
+
+    /// Everything that decides a record's sketch: the adapter, the records, the policy and the arithmetic.
+    fn sketch_key(&self, adapter: &LoraAdapter) -> B256 {
+        let engine = EngineVersion::current();
+        let decides = (&engine, &self.policy().influence);
+        let decides = serde_json::to_vec(&decides).expect("policies have string keys only");
+        keccak256([adapter.hash().as_slice(), data_hash(self.examples).as_slice(), &decides].concat())
     }
 
     /// Commits to the text of the records: what was learnt, and what was asked if the policy says so.
@@ -205,7 +235,7 @@ impl Finish<'_> {
             engine: EngineVersion::current(),
             weights_hash: self.adapter.hash(),
             data: self.report.into(),
-            evaluation: Measured { base: self.base.map(Into::into), tuned: self.tuned.map(Into::into) },
+            evaluation: manifest::Measured { base: self.base.map(Into::into), tuned: self.tuned.map(Into::into) },
             parents: self.job.terms.parents.clone(),
             price: self.job.terms.price,
             attribution: AttributionRef {

@@ -20,6 +20,8 @@ mod recipe;
 mod record;
 mod run;
 mod schedule;
+mod sketches;
+mod speed;
 mod table;
 mod work;
 
@@ -44,4 +46,5 @@ pub use recipe::{
 };
 pub use record::{RecordBody, RecordBodyError, TrainRecord, Turn};
 pub use run::{Run, RunError, StepReport};
+pub use speed::{Clock, Speed};
 pub use table::{PAGE_MAX, TRAIN_SCHEMA, TableError};

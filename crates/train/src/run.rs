@@ -233,7 +233,7 @@ fn same<T: PartialEq + std::fmt::Display>(what: &'static str, found: T, expected
 }
 
 /// Hash over all tokens and masks, in order.
-fn data_hash(examples: &[Example]) -> openledger_primitives::B256 {
+pub(crate) fn data_hash(examples: &[Example]) -> openledger_primitives::B256 {
     let mut hasher = alloy_primitives::Keccak256::new();
     for example in examples {
         hasher.update((example.tokens.len() as u64).to_be_bytes());

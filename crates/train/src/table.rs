@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use openledger_primitives::Address;
+use openledger_primitives::{Address, B256};
 use openledger_store::{Migration, Row, RowExt, Schema, Store, StoreError, Tx, number_value, params};
 
 use crate::job::{Happening, Job, JobEvent, JobId, JobState, QUEUED_MAX, Terms};
 use crate::recipe::Recipe;
+use crate::speed::Speed;
 
 /// Most jobs or events that one look-up returns.
 pub const PAGE_MAX: usize = 10_000;
@@ -42,8 +43,22 @@ pub const TRAIN_SCHEMA: Schema = Schema {
               CREATE INDEX train_event_job ON train_event(job, sequence);",
         },
         Migration { version: 2, name: "whose a job is, and its latest loss", sql: OWNERS },
+        Migration { version: 3, name: "artifacts by their place in the data directory; measured speeds", sql: PLACES },
     ],
 };
+
+/// A job's artifact always stood in its folder; before this, the folder's whole path was written down.
+const PLACES: &str = "
+UPDATE train_job SET artifact = 'job-' || id || '/artifact' WHERE artifact IS NOT NULL;
+CREATE TABLE train_speed (
+    base_model BLOB NOT NULL,
+    threads INTEGER NOT NULL,
+    train_tokens_per_s REAL NOT NULL,
+    index_tokens_per_s REAL NOT NULL,
+    jobs INTEGER NOT NULL,
+    PRIMARY KEY (base_model, threads)
+) WITHOUT ROWID, STRICT;
+";
 
 const OWNERS: &str = "
 ALTER TABLE train_job ADD COLUMN owner BLOB;
@@ -97,11 +112,13 @@ pub enum TableError {
 #[derive(Debug, Clone)]
 pub(crate) struct JobTable {
     store: Store,
+    /// Folder of the jobs, to which what is written is relative.
+    folder: PathBuf,
 }
 
 impl JobTable {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store, folder: PathBuf) -> Self {
+        Self { store, folder }
     }
 
     /// Adds a job that does not wait yet: paused until its records are on disk.
@@ -122,14 +139,14 @@ impl JobTable {
 
     pub(crate) fn job(&self, id: JobId) -> Result<Job, TableError> {
         let sql = format!("SELECT {JOB_COLUMNS} FROM train_job WHERE id = ?1");
-        let found = self.store.read(|tx| tx.query_opt(&sql, [number_value("job", id.0)?], read_job))?;
+        let found = self.store.read(|tx| tx.query_opt(&sql, [number_value("job", id.0)?], |row| self.read_job(row)))?;
         found.ok_or(TableError::Unknown { id })
     }
 
     /// The newest jobs first.
     pub(crate) fn jobs(&self) -> Result<Vec<Job>, TableError> {
         let sql = format!("SELECT {JOB_COLUMNS} FROM train_job ORDER BY id DESC LIMIT {PAGE_MAX}");
-        self.store.read(|tx| tx.query_all(&sql, [], read_job))
+        self.store.read(|tx| tx.query_all(&sql, [], |row| self.read_job(row)))
     }
 
     pub(crate) fn next_queued(&self) -> Result<Option<JobId>, TableError> {
@@ -153,7 +170,7 @@ impl JobTable {
                 return Err(TableError::State { id, state, wanted });
             }
             let sql = "UPDATE train_job SET state = ?2, changed_at_ms = ?3, error = ?4, artifact = coalesce(?5, artifact) WHERE id = ?1";
-            let artifact = artifact.map(|path| path.to_string_lossy());
+            let artifact = artifact.map(|path| path.strip_prefix(&self.folder).unwrap_or(path).to_string_lossy());
             tx.execute(sql, params![number_value("job", id.0)?, to.name(), now_ms()?, reason, artifact])?;
             add_event(tx, id, None, Happening::State { state: to, reason: reason.map(str::to_owned) })
         })
@@ -188,6 +205,48 @@ impl JobTable {
         let values = [number_value("job", job.0)?, number_value("sequence", after)?, limit];
         self.store.read(|tx| tx.query_all(sql, values, |row| read_event(job, row)))
     }
+
+    /// What was measured of a base model on so many threads.
+    pub(crate) fn speed(&self, model: B256, threads: usize) -> Result<Option<Speed>, TableError> {
+        let sql = "SELECT train_tokens_per_s, index_tokens_per_s, jobs FROM train_speed
+            WHERE base_model = ?1 AND threads = ?2";
+        let key = params![model.as_slice(), number_value("threads", threads as u64)?];
+        self.store.read(|tx| {
+            tx.query_opt(sql, key, |row| {
+                Ok(Speed {
+                    train_tokens_per_s: row.column("train_tokens_per_s")?,
+                    index_tokens_per_s: row.column("index_tokens_per_s")?,
+                    jobs: row.number("jobs")?,
+                })
+            })
+        })
+    }
+
+    pub(crate) fn note_speed(&self, model: B256, threads: usize, speed: &Speed) -> Result<(), TableError> {
+        let sql = "INSERT INTO train_speed VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (base_model, threads) DO UPDATE SET
+            train_tokens_per_s = ?3, index_tokens_per_s = ?4, jobs = ?5";
+        let (threads, jobs) = (number_value("threads", threads as u64)?, number_value("jobs", speed.jobs)?);
+        let values = params![model.as_slice(), threads, speed.train_tokens_per_s, speed.index_tokens_per_s, jobs];
+        Ok(self.store.with_tx(|tx| tx.execute(sql, values).map(|_| ()))?)
+    }
+
+    fn read_job(&self, row: &Row<'_>) -> Result<Job, TableError> {
+        let artifact: Option<String> = row.column("artifact")?;
+        Ok(Job {
+            id: JobId(row.number("id")?),
+            state: read_state(row)?,
+            step: row.number("step")?,
+            steps: row.number("steps")?,
+            created_at_ms: row.number("created_at_ms")?,
+            changed_at_ms: row.number("changed_at_ms")?,
+            error: row.column("error")?,
+            artifact: artifact.map(|place| self.folder.join(place)),
+            recipe: json(row, "recipe")?,
+            terms: json(row, "terms")?,
+            owner: row.column::<Option<Vec<u8>>>("owner")?.map(|_| row.address("owner")).transpose()?,
+            loss: row.column("loss")?,
+        })
+    }
 }
 
 /// A change of state.
@@ -211,24 +270,6 @@ fn add_event(tx: &Tx<'_>, job: JobId, step: Option<u64>, happening: Happening) -
 fn read_state(row: &Row<'_>) -> Result<JobState, TableError> {
     let name: String = row.column("state")?;
     JobState::from_name(&name).ok_or(TableError::Malformed { field: "state" })
-}
-
-fn read_job(row: &Row<'_>) -> Result<Job, TableError> {
-    let artifact: Option<String> = row.column("artifact")?;
-    Ok(Job {
-        id: JobId(row.number("id")?),
-        state: read_state(row)?,
-        step: row.number("step")?,
-        steps: row.number("steps")?,
-        created_at_ms: row.number("created_at_ms")?,
-        changed_at_ms: row.number("changed_at_ms")?,
-        error: row.column("error")?,
-        artifact: artifact.map(PathBuf::from),
-        recipe: json(row, "recipe")?,
-        terms: json(row, "terms")?,
-        owner: row.column::<Option<Vec<u8>>>("owner")?.map(|_| row.address("owner")).transpose()?,
-        loss: row.column("loss")?,
-    })
 }
 
 fn read_event(job: JobId, row: &Row<'_>) -> Result<JobEvent, TableError> {

@@ -2,6 +2,7 @@
 //! from the last checkpoint when it is interrupted.
 
 use std::{
+    cell::RefCell,
     collections::BTreeSet,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -23,6 +24,7 @@ use crate::{
     finish::{Finish, FinishError},
     job::{Happening, Job, JobId, JobState, Moment, Phase},
     run::{Run, RunError},
+    speed::Measured,
     table::TableError,
 };
 
@@ -178,7 +180,7 @@ impl<'a> Work<'a> {
         let mut exec = Exec::new(self.shared.config.threads);
         let base = self.measure_base(&encoded, &mut exec)?;
         let mut run = Run::new(self.model, &self.job.recipe, encoded.train.clone(), self.shared.config.threads)?;
-        self.train(&mut run, &encoded)?;
+        let trained = self.train(&mut run, &encoded)?;
         let tuned = self.measure(
             &encoded,
             Some(run.adapter()),
@@ -201,10 +203,12 @@ impl<'a> Work<'a> {
             steps: run.step_count(),
             checkpoints: checkpoints.into_iter().collect(),
             adapter: run.adapter(),
+            speed: RefCell::default(),
         };
         finish
             .write(&mut exec, &artifact_folder(&self.folder))
-            .map_err(|e| if self.shared.control.leave() { WorkError::Left } else { e.into() })
+            .map_err(|e| if self.shared.control.leave() { WorkError::Left } else { e.into() })?;
+        Ok(self.shared.note_speed(self.model, trained, finish.speed.take())?)
     }
 
     fn encode(&self) -> Result<Encoded, WorkError> {
@@ -217,7 +221,8 @@ impl<'a> Work<'a> {
         let (held_out, _) = encoder.encode_all(&data.held_out);
         let config = recipe.lora_config().map_err(RunError::from)?;
         let adapter = LoraAdapter::zeros(self.model.config(), &config).map_err(RunError::from)?;
-        let estimate = Estimate::new(self.model, recipe, &train, &adapter, self.shared.config.threads);
+        let speed = self.shared.speed(self.model, recipe, &train)?;
+        let estimate = Estimate::new(self.model, recipe, &train, &adapter, speed);
         self.shared.check_disk(estimate.disk_bytes)?;
         self.note(Happening::Encoded { report: report.clone(), held_out: held_out.len(), estimate })?;
         Ok(Encoded { data, train, held_out, report })
@@ -268,22 +273,26 @@ impl<'a> Work<'a> {
     }
 
     /// Trains from the last checkpoint to the last step, or to where the owner stops it.
-    fn train(&self, run: &mut Run, encoded: &Encoded) -> Result<(), WorkError> {
+    /// Gives how fast it went.
+    fn train(&self, run: &mut Run, encoded: &Encoded) -> Result<Measured, WorkError> {
         if let Some(checkpoint) = Checkpoint::read(&self.checkpoint_path())? {
             run.restore(checkpoint)?;
         }
         self.shared.table.forget_steps_after(self.job.id, run.step_count())?;
         self.phase(Phase::Training)?;
         let wanted = self.attribution_steps(run.steps(), run.steps());
-        let mut saved_at = Instant::now();
+        let (mut saved_at, mut speed) = (Instant::now(), Measured::default());
         loop {
             if wanted.contains(&run.step_count()) {
                 write_adapter(&self.attribution_path(run.step_count()), run.adapter(), self.model)?;
             }
             if self.stop_training(run)? {
-                return self.save(run);
+                self.save(run)?;
+                return Ok(speed);
             }
+            let started = self.shared.config.clock.now();
             let report = run.advance()?;
+            speed.add(report.tokens, self.shared.config.clock.now().saturating_sub(started).as_secs_f64());
             self.shared.note(self.job.id, Some(report.step), Happening::Step(report))?;
             self.measure_during(run, encoded)?;
             if self.is_save_due(run.step_count(), saved_at) {

@@ -94,3 +94,54 @@ async fn killed_processes_lose_nothing_that_they_acknowledged() {
     assert_eq!(view.account(&TO).unwrap().unwrap().balance, U256::from(sent));
     assert_eq!(view.account(&account(0).address()).unwrap().unwrap().nonce, sent);
 }
+
+const FULL_DIR: &str = "OPENLEDGER_CHAIN_FULL_DIR";
+/// Bytes of input, so that blocks grow fast.
+const INPUT_BYTES: usize = 30_000;
+
+/// Submits until something does not fit any more, and writes a line after each acknowledgement.
+fn submit_until_full(dir: &Path) {
+    let chain = Chain::open(at(dir)).expect("there is room to open");
+    let sender = account(0);
+    for nonce in chain.pending_nonce(&sender.address()).expect("the database works").. {
+        let mut draft = Draft::transfer(nonce, TO, 1).input(vec![0; INPUT_BYTES]).fees(1 << 45, 1);
+        draft.0.gas_limit = 1_000_000;
+        match chain.submit_blocking(draft.sign(&sender)) {
+            Ok(_) => writeln!(std::io::stdout(), "acknowledged {nonce}").expect("the parent listens"),
+            Err(error) => {
+                writeln!(std::io::stdout(), "refused {nonce}: {error}").expect("the parent listens");
+                return;
+            }
+        }
+    }
+}
+
+/// The kernel's file-size limit stands in for a full disk: the write fails in the middle, as there.
+/// The same test runs as parent and, in a shell with the limit set, as child.
+#[tokio::test]
+async fn a_chain_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
+    if let Some(dir) = env::var_os(FULL_DIR) {
+        // Submitting blocks, which a runtime's own thread may not.
+        return std::thread::spawn(move || submit_until_full(Path::new(&dir))).join().expect("it ends by itself");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    Chain::open(at(dir.path())).unwrap().shutdown();
+    // Blocks of 512 bytes in a POSIX shell: room for some blocks, and not for thousands.
+    let test = "killed::a_chain_on_a_full_disk_refuses_and_goes_on_when_there_is_room";
+    let script = format!(r#"trap '' XFSZ; ulimit -f 16384; exec "$0" --exact {test} --nocapture"#);
+    let mut child = Command::new("sh");
+    child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(FULL_DIR, dir.path());
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("refused "), "{text}");
+    let mut acknowledged = text.lines().rev().filter_map(|line| line.rsplit_once("acknowledged ")?.1.parse().ok());
+    let last: u64 = acknowledged.next().unwrap();
+    let devnet = Devnet { chain: Chain::open(at(dir.path())).unwrap(), dir };
+    let sent = devnet.chain.pending_nonce(&account(0).address()).unwrap();
+    assert_eq!(sent, last + 1, "all that was acknowledged, and nothing that was refused");
+    while devnet.latest().account(&account(0).address()).unwrap().unwrap().nonce < sent {
+        devnet.chain.mine().await.unwrap();
+    }
+    assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(sent));
+}

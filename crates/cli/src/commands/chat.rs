@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use openledger_primitives::Wei;
 use openledger_sdk::api::{ChatAnswer, ChatRequest};
-use openledger_sdk::{ChatStream, GatewayClient, GatewayError, PayerOptions, Wallet};
+use openledger_sdk::{ChatStream, DepositBy, GatewayClient, GatewayError, PayerOptions, Wallet};
 use serde_json::{Value, json};
 
 use super::Context;
@@ -27,7 +27,7 @@ pub(crate) async fn run(context: &Context, options: ChatOptions) -> Result<()> {
         let quote = gateway.quote(&request).await.context("could not ask for the price")?;
         return show_ceiling(&options, quote.ceiling_wei, deposit);
     }
-    let gateway = if free { gateway } else { gateway.with_wallet(wallet(context, deposit).await?) };
+    let gateway = if free { gateway } else { gateway.with_wallet(wallet(context, deposit, options.wrapped).await?) };
     let answer = match options.json {
         true => whole(&gateway, &request).await?,
         false => in_pieces(&gateway, &request).await?,
@@ -62,8 +62,10 @@ fn show_ceiling(options: &ChatOptions, ceiling: Wei, deposit: Wei) -> Result<()>
 }
 
 /// A wallet whose channel is topped up by exactly `deposit`, and that pays at most as much for an answer.
-async fn wallet(context: &Context, deposit: Wei) -> Result<Wallet> {
-    let options = PayerOptions { amount_max: deposit, deposit_max: deposit, deposit_requests: u32::MAX, channels: 1 };
+async fn wallet(context: &Context, deposit: Wei, wrapped: bool) -> Result<Wallet> {
+    let deposit_by = if wrapped { DepositBy::Authorization } else { DepositBy::Transaction };
+    let options =
+        PayerOptions { amount_max: deposit, deposit_max: deposit, deposit_requests: u32::MAX, channels: 1, deposit_by };
     Ok(Wallet::new(context.chain().await?, options))
 }
 

@@ -29,7 +29,8 @@ pub(crate) async fn run(context: &Context, json: bool, command: DatanetCommand) 
         DatanetCommand::List => list(context, json).await,
         DatanetCommand::Contribute(options) if options.dry_run => preview(json, &options).await,
         DatanetCommand::Contribute(options) => contribute(context, json, &options).await,
-        DatanetCommand::Snapshot { id } => snapshot(context, json, id).await,
+        DatanetCommand::Snapshot { id, dry_run: true } => preview_snapshot(context, json, id).await,
+        DatanetCommand::Snapshot { id, dry_run: false } => snapshot(context, json, id).await,
     }
 }
 
@@ -263,6 +264,43 @@ struct Taken {
     record_count: u64,
     contributor_count: u32,
     content_hash: B256,
+}
+
+async fn preview_snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<()> {
+    let path = format!("v1/datanets/{datanet}/snapshots/preview");
+    let preview: Value = context.gateway()?.get(&path).await.context("could not preview the snapshot")?;
+    if json {
+        return output::json(&json!({"dry_run": true, "snapshot": preview}));
+    }
+    line(match preview["is_new"].as_bool() {
+        Some(false) => format!("would give snapshot {} again: nothing has changed since", plain(&preview["snapshot"])),
+        _ => format!("would take snapshot {} of Datanet {datanet}; nothing was taken", plain(&preview["snapshot"])),
+    });
+    line(format_args!("  root          {}", plain(&preview["root"])));
+    let (records, contributors) = (plain(&preview["record_count"]), plain(&preview["contributor_count"]));
+    line(format_args!("  records       {records} from {contributors} contributors"));
+    let rows = |field: &str| preview[field].as_array().cloned().unwrap_or_default();
+    for row in rows("contributors").iter().take(SHOWN_MAX) {
+        line(format_args!("    {}  {}", plain(&row["account"]), plain(&row["records"])));
+    }
+    for row in rows("excluded") {
+        line(format_args!("  left out      {} {}", plain(&row["records"]), exclusion(&plain(&row["why"]))));
+    }
+    for row in rows("named").iter().take(SHOWN_MAX) {
+        line(format_args!("    {}  {}", plain(&row["record"]), plain(&row["reason"])));
+    }
+    Ok(())
+}
+
+/// A reason in words.
+fn exclusion(why: &str) -> &str {
+    match why {
+        "duplicate" => "that an earlier record says",
+        "revoked" => "that their contributors took back",
+        "not_revealed" => "of batches that are committed and not revealed",
+        "not_accepted" => "of batches that are revealed and not decided on",
+        other => other,
+    }
 }
 
 async fn snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<()> {

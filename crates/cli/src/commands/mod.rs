@@ -2,6 +2,7 @@
 
 pub(crate) mod account;
 pub(crate) mod chain;
+pub(crate) mod channel;
 pub(crate) mod chat;
 pub(crate) mod datanet;
 pub(crate) mod doctor;

@@ -199,7 +199,8 @@ async fn replay_evidence(gathered: &Gathered, data_dir: &Path, model: Option<Pat
     let model = model_path(model.or(config.model).as_deref()).await?;
     let receipt = gathered.bundle.receipt.receipt.clone();
     note("running the model again ...");
-    let work = move || replay(store, config.serve, &model, &receipt, &disclosure);
+    let data_dir = data_dir.to_owned();
+    let work = move || replay(store, &data_dir, config.serve, &model, &receipt, &disclosure);
     tokio::task::spawn_blocking(work).await.context("the replay died")?
 }
 
@@ -216,6 +217,7 @@ fn open_store(data_dir: &Path) -> Result<Store> {
 /// Runs the request again, with models and indexes as the node keeps them.
 fn replay(
     store: Store,
+    data_dir: &Path,
     serve: ServeConfig,
     model: &Path,
     receipt: &Receipt,
@@ -224,7 +226,8 @@ fn replay(
     let threads = serve.threads;
     let base = Model::open(model).with_context(|| format!("could not open the model {}", model.display()))?;
     let server = Server::start(base.clone(), serve).context("could not start the model server")?;
-    let catalog = Catalog::open(base, "base", store, &server).context("could not read the published models")?;
+    let catalog =
+        Catalog::open(base, "base", store, &server, data_dir).context("could not read the published models")?;
     let mut replayer = Replayer::new(Arc::new(catalog), threads);
     let report = verify_replay(receipt, disclosure, &mut replayer).context("the replay could not run");
     server.shutdown();

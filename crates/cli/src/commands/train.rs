@@ -154,6 +154,17 @@ async fn estimate(gateway: &GatewayClient, json: bool, submission: &Value) -> Re
     line(format_args!("  steps       {} over {} tokens", estimate.steps, estimate.tokens));
     line(format_args!("  parameters  {}", estimate.parameters));
     line(format_args!("  time        {:.0} s of training, {:.0} s of indexing", estimate.train_s, estimate.index_s));
+    if let Some(speed) = &estimate.speed {
+        let from = match speed.jobs {
+            0 => "one short step here; no job has ended yet".to_owned(),
+            1 => "the job that ended here".to_owned(),
+            jobs => format!("{jobs} jobs that ended here"),
+        };
+        line(format_args!(
+            "  speed       {:.0} tokens a second of training, {:.0} of indexing, measured on {from}",
+            speed.train_tokens_per_s, speed.index_tokens_per_s
+        ));
+    }
     line(format_args!("  memory      {} MB beside the base model", estimate.memory_bytes.div_ceil(1_000_000)));
     line(format_args!("  disk        {} MB", estimate.disk_bytes.div_ceil(1_000_000)));
     Ok(())

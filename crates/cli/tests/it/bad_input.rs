@@ -76,7 +76,7 @@ fn a_damaged_model_file_is_refused_and_the_directory_stays_usable() {
 }
 
 /// Sends a chat body, with a payment if there is one; gives status, body, and the 402's code.
-async fn chat(node: &Node, body: &Value, payment: Option<&PaymentPayload>) -> (u16, Value) {
+pub async fn chat(node: &Node, body: &Value, payment: Option<&PaymentPayload>) -> (u16, Value) {
     let request = Client::new().post(node.url(CHAT)).json(body);
     let request = match payment {
         Some(payment) => request.header(PAYMENT_SIGNATURE_HEADER, to_header(payment)),
@@ -88,7 +88,7 @@ async fn chat(node: &Node, body: &Value, payment: Option<&PaymentPayload>) -> (u
     (status, response.json().await.unwrap())
 }
 
-fn ask(model: &str) -> Value {
+pub fn ask(model: &str) -> Value {
     json!({"model": model, "messages": [{"role": "user", "content": "Who?"}], "max_tokens": 3})
 }
 
@@ -221,7 +221,7 @@ async fn encodings(node: &Node, people: &People, datanet: DatanetId) {
 }
 
 /// The offer that a request without payment gets.
-async fn offer(node: &Node, body: &Value) -> PaymentRequirements {
+pub async fn offer(node: &Node, body: &Value) -> PaymentRequirements {
     let (status, answer) = chat(node, body, None).await;
     assert_eq!(status, 402, "{answer}");
     let required: PaymentRequired = serde_json::from_value(answer["x402"].clone()).unwrap();
@@ -241,7 +241,7 @@ fn empty_channel(offer: &PaymentRequirements, payer: Address) -> ChannelConfig {
     }
 }
 
-async fn not_paid(node: &Node, body: &Value, payment: &PaymentPayload, code: &str) {
+pub async fn not_paid(node: &Node, body: &Value, payment: &PaymentPayload, code: &str) {
     let (status, answer) = chat(node, body, Some(payment)).await;
     assert_eq!(status, 402, "{answer}");
     assert_eq!(answer["x402"]["error"], code, "{answer}");

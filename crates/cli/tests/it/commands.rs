@@ -21,7 +21,7 @@ const LONG_DIGITS: usize = 4;
 /// Hexadecimal words of this many digits are made by chance.
 const ID_DIGITS: usize = 16;
 /// Numbers after these words differ from run to run, however short they are.
-const COUNTED: [&str; 4] = ["block", "epoch", "time", "calls_left"];
+const COUNTED: [&str; 6] = ["block", "epoch", "time", "speed", "training", "calls_left"];
 
 /// A session at a terminal.
 struct Terminal<'a> {
@@ -228,6 +228,7 @@ fn datanets(terminal: &mut Terminal<'_>) {
     terminal.both(&[&["datanet", "contribute", "2"], &file[..], &["--dry-run"]].concat());
     terminal.run(&[&["--account", "5", "datanet", "contribute", "2"], &file[..]].concat());
     terminal.json(&[&["--account", "6", "datanet", "contribute", "3"], &file[..]].concat());
+    terminal.both(&["datanet", "snapshot", "2", "--dry-run"]);
     terminal.run(&["--account", "3", "datanet", "snapshot", "2"]);
     terminal.json(&["--account", "3", "datanet", "snapshot", "3"]);
 }
@@ -252,6 +253,10 @@ fn answers(terminal: &mut Terminal<'_>, settled: &str) {
         "in pieces or whole, the answer is the same"
     );
     terminal.run(&["chat", "Who came?", "--model", "tiny", "--max-tokens", "6"]);
+    terminal.both(&["channel", "show", "--model", MODEL]);
+    terminal.both(&["channel", "refund", "--model", MODEL, "--amount", "0.0001", "--dry-run"]);
+    terminal.run(&["channel", "refund", "--model", MODEL, "--amount", "0.0001"]);
+    terminal.json(&["channel", "refund", "--model", MODEL]);
     let saved = terminal.home.path("evidence.json");
     if blessing() {
         std::fs::copy(&saved, golden("evidence-v1.json")).unwrap();

@@ -5,10 +5,12 @@
 mod bad_input;
 mod commands;
 mod killed;
+mod moved;
 mod node;
 mod openai_client;
 mod people;
 mod prepared;
 mod public_name;
+mod relays;
 mod stopped;
 mod whole_loop;

@@ -1,6 +1,6 @@
 use openledger_datanet::{
-    BatchError, BatchState, DatanetError, DatanetInfo, Record, RecordAccessError, RecordFilter, RecordStatus, Snapshot,
-    SnapshotError, record_hash,
+    BatchError, BatchState, DatanetError, DatanetInfo, Excluded, Exclusion, Record, RecordAccessError, RecordFilter,
+    RecordStatus, Snapshot, SnapshotError, record_hash,
 };
 use openledger_primitives::{Address, B256, DatanetId, RecordHash, SnapshotId};
 
@@ -177,4 +177,37 @@ fn datanets_are_checked_and_never_change_silently() {
     assert!(matches!(fixture.datanets.take_snapshot(NET), Err(SnapshotError::Empty { .. })));
     let absent = RecordHash(B256::ZERO);
     assert!(matches!(fixture.datanets.record(absent), Err(RecordAccessError::Unknown { .. })));
+}
+
+#[test]
+fn a_preview_says_what_a_snapshot_would_hold_and_what_it_leaves_out() {
+    let mut fixture = Fixture::new();
+    let empty = fixture.datanets.preview_snapshot(NET).unwrap();
+    assert_eq!((empty.snapshot.entries.len(), empty.is_new, empty.snapshot.id), (0, true, SnapshotId(1)));
+    let first = [text("the quick brown fox jumps over the dog"), text("completely different words in here")];
+    fixture.contribute(1, &first);
+    fixture.contribute(2, &[text("The quick brown fox jumps over the dog!"), text("a third statement about the sea")]);
+    let committed = fixture.prepare(3, &[text("nobody has seen this statement yet"), text("and nobody has seen this")]);
+    fixture.commit(&committed, 90);
+    let unseen = fixture.prepare(4, &[text("this one is on no chain at all")]);
+    let preview = fixture.datanets.preview_snapshot(NET).unwrap();
+    let (one, two) = (signer(1).address(), signer(2).address());
+    assert_eq!(shape(&preview.snapshot), [(one, 1), (one, 2), (two, 3)]);
+    assert_eq!((preview.is_new, &preview.contributors[..]), (true, &[(one, 2), (two, 1)][..]));
+    let excluded =
+        [Excluded { why: Exclusion::Duplicate, records: 1 }, Excluded { why: Exclusion::NotRevealed, records: 2 }];
+    assert_eq!(preview.excluded, excluded);
+    assert_eq!(preview.named.len(), 1, "what is not revealed is not named: {:?}", preview.named);
+    assert!(preview.named[0].1.contains("has the same words"), "{:?}", preview.named);
+    assert!(!preview.named.iter().any(|(hash, _)| *hash == unseen.records()[0].hash()));
+    // Looking takes nothing, and what is taken is what was seen.
+    assert_eq!(fixture.datanets.latest_snapshot(NET).unwrap(), None);
+    let taken = fixture.datanets.take_snapshot(NET).unwrap();
+    assert_eq!((&taken, taken.root()), (&preview.snapshot, preview.snapshot.root()));
+    assert_eq!(openledger_primitives::keccak256(taken.body()), preview.content_hash);
+    assert!(!fixture.datanets.preview_snapshot(NET).unwrap().is_new);
+    fixture.datanets.revoke(taken.entries[1].record_hash, one).unwrap();
+    let revoked = fixture.datanets.preview_snapshot(NET).unwrap();
+    assert_eq!((revoked.is_new, revoked.snapshot.id, revoked.snapshot.entries.len()), (true, SnapshotId(2), 2));
+    assert!(revoked.excluded.contains(&Excluded { why: Exclusion::Revoked, records: 1 }));
 }

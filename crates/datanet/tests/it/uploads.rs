@@ -1,3 +1,6 @@
+use std::path::Path;
+use std::process::Command;
+
 use openledger_datanet::limits::{CHUNK_BYTES_MAX, FILE_BYTES_MAX, OPEN_UPLOADS_MAX};
 use openledger_datanet::{Format, NewUpload, PrepareError, UploadError};
 use openledger_primitives::{B256, DatanetId, keccak256};
@@ -97,4 +100,52 @@ fn a_preview_shows_rejections_duplicates_and_samples_and_stores_nothing() {
     assert_eq!(rows, [(3, None), (4, Some(1))]);
     let listed = fixture.datanets.records(NET, Default::default(), 0, 10).unwrap();
     assert_eq!(listed.rows.len(), 1);
+}
+
+/// Set in the child process: where it works.
+const FULL_DIR: &str = "OPENLEDGER_DATANET_TEST_FULL_DIR";
+/// Bytes that fit on the full disk of the test below.
+const FITS: usize = 1 << 20;
+
+/// A file larger than that disk.
+fn large_file() -> Vec<u8> {
+    let line = |n: u64| format!("{{\"text\":\"{:x} and {n}\"}}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    let mut file: Vec<u8> = (0..250_000).map(line).collect::<String>().into_bytes();
+    file.truncate(9 << 20);
+    file
+}
+
+/// The kernel's file-size limit stands in for a full disk: the write fails in the middle, as there.
+/// The same test runs as parent and, in a shell with the limit set, as child.
+#[test]
+fn an_upload_onto_a_full_disk_says_so_and_goes_on_when_there_is_room() {
+    if let Some(dir) = std::env::var_os(FULL_DIR) {
+        return upload_until_full(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    // Blocks of 512 bytes in a POSIX shell, of 1,024 in bash: 2 to 4 MiB.
+    let test = "uploads::an_upload_onto_a_full_disk_says_so_and_goes_on_when_there_is_room";
+    let script = format!(r#"trap '' XFSZ; ulimit -f 4096; exec "$0" --exact {test}"#);
+    let mut child = Command::new("sh");
+    child.args(["-c", &script]).arg(std::env::current_exe().unwrap()).env(FULL_DIR, dir.path());
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let (datanets, file) = (open(dir.path()), large_file());
+    let upload = datanets.begin_upload(&declare(&file)).unwrap();
+    assert_eq!(upload.received_bytes, FITS as u64, "what was acknowledged, and no more");
+    for (at, part) in file[FITS..].chunks(CHUNK_BYTES_MAX).enumerate() {
+        datanets.append_upload(upload.id, (FITS + at * CHUNK_BYTES_MAX) as u64, part).unwrap();
+    }
+    assert!(datanets.finish_upload(upload.id).unwrap().finished);
+}
+
+fn upload_until_full(dir: &Path) {
+    let (datanets, file) = (open(dir), large_file());
+    let id = datanets.begin_upload(&declare(&file)).unwrap().id;
+    datanets.append_upload(id, 0, &file[..FITS]).unwrap();
+    let full = datanets.append_upload(id, FITS as u64, &file[FITS..FITS + CHUNK_BYTES_MAX]).unwrap_err();
+    assert!(matches!(full, UploadError::DiskFull), "{full:?}");
+    assert_eq!(full.to_string(), "disk full");
+    assert_eq!(datanets.upload(id).unwrap().received_bytes, FITS as u64);
 }

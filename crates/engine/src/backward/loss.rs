@@ -71,14 +71,7 @@ impl Backward<'_> {
         values
     }
 
-    fn through_output(
-        &self,
-        h: &Mat,
-        positions: &[Position],
-        logits: MatRef<'_>,
-        acts: &mut Acts,
-        grads: &mut Grads,
-    ) {
+    fn through_output(&self, h: &Mat, positions: &[Position], logits: MatRef<'_>, acts: &mut Acts, grads: &mut Grads) {
         let (weights, cpu) = (self.pass.weights, self.pass.cpu);
         let mut d = Mat::zeros(positions.len(), weights.config.hidden);
         acts.backward(cpu, logits, weights.output(), &mut d);

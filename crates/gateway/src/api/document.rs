@@ -6,7 +6,7 @@ use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder, P
 
 use super::Listing;
 use super::operation::{Op, Schemas};
-use super::{chat, datanets, models, node, scalar, search, sessions, settlement, training};
+use super::{chat, datanets, models, node, preview, scalar, search, sessions, settlement, training};
 
 /// The whole document.
 pub fn document() -> OpenApi {
@@ -113,6 +113,8 @@ fn datanet_operations() -> Vec<Op> {
             .gives::<Listing<datanets::Snapshot>>(),
         Op::get("/v1/snapshots/{root}", "snapshotBody", "A snapshot's list of records, from which its root is made.")
             .gives_file("application/octet-stream"),
+        Op::get("/v1/datanets/{id}/snapshots/preview", "previewSnapshot", "The snapshot that would be taken now.")
+            .gives::<preview::SnapshotPreview>(),
         Op::post("/v1/datanets/{id}/snapshots", "takeSnapshot", "Freezes what is accepted now.")
             .csrf()
             .gives::<datanets::TakenSnapshot>(),

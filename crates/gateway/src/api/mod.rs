@@ -9,6 +9,7 @@ mod document;
 pub mod models;
 pub mod node;
 mod operation;
+pub mod preview;
 pub mod recipe;
 pub mod scalar;
 pub mod search;

@@ -249,6 +249,20 @@ pub struct Estimate {
     pub memory_bytes: u64,
     /// Bytes on disk.
     pub disk_bytes: u64,
+    /// The speed that the times follow from; null in what older versions wrote down.
+    #[schema(required)]
+    pub speed: Option<Speed>,
+}
+
+/// How fast the base model trains on this machine.
+#[derive(Clone, Debug, ToSchema)]
+pub struct Speed {
+    /// Tokens a second of training steps.
+    pub train_tokens_per_s: f64,
+    /// Tokens a second of the influence index.
+    pub index_tokens_per_s: f64,
+    /// Jobs that it was measured on; 0 for one short step before the first.
+    pub jobs: u64,
 }
 
 /// What a running job is busy with.

@@ -18,6 +18,7 @@ use openledger_datanet::{
 };
 use openledger_primitives::{Address, B256, Bytes as HexBytes, DatanetId};
 use openledger_sdk::ChainError;
+use openledger_store::BlobError;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -393,6 +394,7 @@ impl From<UploadError> for ApiError {
                 Self::conflict("upload_offset", error.to_string())
             }
             UploadError::TooManyOpen => Self::busy(error.to_string(), 1000),
+            UploadError::DiskFull => Self::disk_full(error.to_string()),
             UploadError::Store(error) => error.into(),
             _ => Self::invalid("invalid_upload", chain(&error)),
         }
@@ -405,6 +407,7 @@ impl From<PrepareError> for ApiError {
             PrepareError::Datanet(error) => error.into(),
             PrepareError::Upload(error) => error.into(),
             PrepareError::Store(error) => error.into(),
+            PrepareError::Blob(error @ BlobError::DiskFull { .. }) => Self::disk_full(error.to_string()),
             PrepareError::Blob(error) => Self::internal(&error),
             PrepareError::Unfinished { .. } => Self::conflict("upload_unfinished", error.to_string()),
             PrepareError::NothingAccepted(ref report) => {

@@ -6,6 +6,7 @@ pub(crate) mod datanets;
 pub(crate) mod disputes;
 pub(crate) mod files;
 pub(crate) mod models;
+pub(crate) mod preview;
 pub(crate) mod publish;
 pub(crate) mod receipts;
 pub(crate) mod recipes;

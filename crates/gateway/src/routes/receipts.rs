@@ -135,6 +135,7 @@ impl From<StoreError> for ApiError {
         match error {
             // A cursor or a number from outside that no row can have.
             StoreError::OutOfRange { .. } => Self::invalid("out_of_range", error.to_string()),
+            StoreError::DiskFull => Self::disk_full(error.to_string()),
             _ => Self::internal(&error),
         }
     }

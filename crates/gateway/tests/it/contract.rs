@@ -91,6 +91,8 @@ async fn datanet_answers_fit_the_document_and_count_what_was_accepted() {
     let published = on_chain_snapshot(id, 1).await;
     assert_eq!(snapshots["data"][0]["content_hash"], published["content_hash"], "what the chain was given");
     assert_eq!(snapshots["data"][0]["root"], published["root"]);
+    let preview = checked("/v1/datanets/{id}/snapshots/preview", &format!("/v1/datanets/{id}/snapshots/preview")).await;
+    assert_eq!((&preview["record_count"], &preview["is_new"]), (&json!(16), &json!(false)), "{preview}");
     checked("/v1/datanets/{id}/contributors", &format!("/v1/datanets/{id}/contributors")).await;
 }
 

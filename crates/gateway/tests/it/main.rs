@@ -6,6 +6,7 @@ mod assets;
 mod contract;
 mod hostile;
 mod migrations;
+mod moved;
 mod node;
 mod openapi;
 mod people;

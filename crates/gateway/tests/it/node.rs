@@ -96,14 +96,14 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let server = Server::start(model.clone(), serve).unwrap();
     let factory = FactoryConfig { threads: 1, disk_reserve_bytes: 0, ..FactoryConfig::new(dir.join("train")) };
     let factory = ModelFactory::start(vec![model.clone()], store.clone(), factory).unwrap();
-    let catalog = Arc::new(Catalog::open(model, "tiny", store.clone(), &server).unwrap());
+    let catalog = Arc::new(Catalog::open(model, "tiny", store.clone(), &server, dir).unwrap());
     let ledger = Ledger::new(store.clone(), CHAIN_ID);
     let governance = ChainClient::connect(&url, key(GOVERNANCE)).await.unwrap();
     governance.models().register_base(catalog.base().hash(), catalog.base_name()).await.unwrap();
     let hub = Arc::new(Hub::new(ChainClient::connect(&url, key(SETTLER)).await.unwrap()));
     let (operator, signer) = (key(OPERATOR).address(), Arc::new(key(OPERATOR)));
     let till = Till::new(ledger.clone(), hub.clone(), signer, operator, TillOptions::default());
-    let options = WorkerOptions { receipts_max: 1000, age_max_s: 1, poll_ms: 100 };
+    let options = WorkerOptions { receipts_max: 1000, age_max_s: 1, poll_ms: 100, ..WorkerOptions::default() };
     let worker = SettlementWorker::new(ledger, hub, options);
     let settlement = worker.status();
     let (stop, stopped) = watch::channel(false);

@@ -6,5 +6,6 @@ mod chains;
 mod devnet;
 mod disputes;
 mod payments;
+mod relays;
 mod settlements;
 mod till_server;

@@ -132,7 +132,7 @@ async fn a_server_s_word_alone_changes_no_count() {
     extra.channel_state = Some(state.state());
     let refused = channel.correct(&extra).unwrap_err();
     assert!(matches!(refused, PayerError::Unproven { .. }), "{refused}");
-    let claimed = SettleExtra { charged_amount: Wei(4), channel_state: state.state(), receipt_hash: None };
+    let claimed = SettleExtra { charged_amount: Some(Wei(4)), channel_state: state.state(), receipt_hash: None };
     let response = SettleResponse::charged(CHAIN_ID, channel.config().payer, claimed);
     assert_eq!(channel.apply(Wei(10), &response), None, "4 charged but 5 in all");
     assert_eq!(channel.apply(Wei(3), &response), None, "4 charged where 3 were allowed");

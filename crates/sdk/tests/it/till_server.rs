@@ -12,7 +12,7 @@ use openledger_settlement::ledger::{Admission, Ledger, SETTLEMENT_SCHEMA, Stored
 use openledger_settlement::receipt::ReceiptDraft;
 use openledger_settlement::split::{Usage, Weighted};
 use openledger_settlement::till::{Till, TillOptions};
-use openledger_settlement::x402::{PaymentPayload, PaymentRequired, from_header, to_header};
+use openledger_settlement::x402::{PaymentPayload, PaymentRequired, PaymentRequirements, from_header, to_header};
 use openledger_store::Store;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -106,6 +106,7 @@ impl TillServer {
         let mut headers = HashMap::new();
         let mut line = String::new();
         stream.read_line(&mut line).await.unwrap();
+        let quote = line.contains(" /v1/chat/quote ");
         loop {
             line.clear();
             stream.read_line(&mut line).await.unwrap();
@@ -115,18 +116,37 @@ impl TillServer {
         let length = headers.get("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         stream.read_exact(&mut body).await.unwrap();
-        if let Some(response) = self.respond(&headers, &body).await {
+        let response = if quote { Some(self.quote()) } else { self.respond(&headers, &body).await };
+        if let Some(response) = response {
             stream.write_all(response.as_bytes()).await.unwrap();
             stream.shutdown().await.unwrap();
         }
     }
 
+    fn offer(&self) -> PaymentRequirements {
+        self.till.offer(Wei(5 * PRICE.inputWei + u128::from(TOKENS_MAX) * PRICE.outputWei))
+    }
+
+    fn quote(&self) -> String {
+        let offer = self.offer();
+        let ceiling = offer.amount;
+        let required = PaymentRequired::new("/v1/chat/completions", "payment is required", offer);
+        let body = json!({"model": "m", "prompt_tokens": 5, "max_tokens": TOKENS_MAX, "ceiling_wei": ceiling, "x402": required});
+        response("200 OK", "content-type: application/json\r\n", &body.to_string())
+    }
+
     async fn respond(&self, headers: &HashMap<String, String>, body: &[u8]) -> Option<String> {
-        let offer = self.till.offer(Wei(5 * PRICE.inputWei + u128::from(TOKENS_MAX) * PRICE.outputWei));
+        let offer = self.offer();
         let Some(payment) = headers.get("payment-signature") else {
             return Some(refusal(&PaymentRequired::new("/v1/chat/completions", "payment is required", offer)));
         };
         let payload: PaymentPayload = from_header(payment.as_bytes()).unwrap();
+        if payload.is_refund() {
+            return Some(match self.till.refund(&payload, &offer, keccak256(body)).await {
+                Ok(settled) => response("200 OK", &format!("PAYMENT-RESPONSE: {}\r\n", to_header(&settled)), "{}"),
+                Err(error) => refusal(&self.till.refusal("/v1/chat/completions", &offer, &payload, &error)),
+            });
+        }
         let streams = serde_json::from_slice::<serde_json::Value>(body).unwrap()["stream"] == true;
         let answered = match self.till.admit(&payload, &offer, keccak256(body)).await {
             Ok(Admission::Answered(answered)) => answered,

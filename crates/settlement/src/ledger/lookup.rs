@@ -62,12 +62,12 @@ impl Ledger {
     }
 
     /// The answer that was charged with a receipt, as it is kept for retries. It belongs to the payer: nothing of it
-    /// may be shown to others but what it says of records.
+    /// may be shown to others but what it says of records. `None` when it is not kept any more.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn answer_at(&self, sequence: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT answer FROM settlement_payments WHERE sequence = ?1";
+        let sql = "SELECT answer FROM settlement_payments WHERE sequence = ?1 AND forgotten_at IS NULL";
         let sequence = number_value("sequence", sequence)?;
         self.store.read(|tx| tx.query_opt(sql, [sequence], |row| row.column("answer")))
     }

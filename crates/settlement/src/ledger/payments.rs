@@ -9,12 +9,13 @@ use openledger_store::{ReadTx, RowExt, StoreError, Tx, number_value, params, wei
 
 use super::rows::{self, WeightTable};
 use super::{ANSWER_BYTES_MAX, ChannelHold, Ledger};
-use crate::channel::{Authorized, Channel, PaymentError, Term};
+use crate::channel::{Authorized, Channel, PaymentError, PaymentRefusal, Term};
 use crate::epoch::EPOCH_RECEIPTS_MAX;
 use crate::receipt::{ReceiptDraft, ReceiptError, ReceiptPlace, SignedReceipt};
+use crate::relay::{Deposit, RelayError};
 use crate::signature::SignatureError;
 use crate::voucher::{SignedVoucher, channel_id, voucher_signer};
-use crate::x402::{self, BatchPayload, PaymentPayload, PaymentRequirements, SettleExtra, SettleResponse};
+use crate::x402::{self, BatchPayload, Moved, PaymentPayload, PaymentRequirements, SettleExtra, SettleResponse};
 
 /// A payment whose terms are those offered, for one request.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Payment {
     pub voucher: SignedVoucher,
     /// The most that the request can cost.
     pub amount_max: Wei,
+    /// Money to be put into the channel first.
+    pub deposit: Option<Deposit>,
     /// Key under which the answer is kept for retries.
     pub identifier: String,
     /// Hash of the request, so that an identifier is not used for two.
@@ -36,31 +39,75 @@ impl Payment {
     /// payer's, voucher and request together are one.
     ///
     /// # Errors
-    /// [`PaymentError`] naming the term that differs.
-    pub fn read(payload: &PaymentPayload, offer: &PaymentRequirements, request: B256) -> Result<Self, PaymentError> {
-        let (wire_config, wire_voucher) = match &payload.payload {
-            BatchPayload::Voucher { channel_config, voucher } => (channel_config, voucher),
-            BatchPayload::Deposit { .. } => return Err(PaymentError::PayloadType { kind: "deposit" }),
-            BatchPayload::Refund { .. } => return Err(PaymentError::PayloadType { kind: "refund" }),
+    /// [`PaymentRefusal`] naming the term that differs.
+    pub fn read(payload: &PaymentPayload, offer: &PaymentRequirements, request: B256) -> Result<Self, PaymentRefusal> {
+        let (wire_config, wire_voucher, deposit) = match &payload.payload {
+            BatchPayload::Voucher { channel_config, voucher } => (channel_config, voucher, None),
+            BatchPayload::Deposit { channel_config, voucher, deposit } => (channel_config, voucher, Some(deposit)),
+            BatchPayload::Refund { .. } => return Err(PaymentError::PayloadType { kind: "refund" }.into()),
         };
-        let malformed = |error: x402::HeaderError| PaymentError::Malformed { reason: error.to_string() };
-        let accepted = &payload.accepted;
-        same(Term::Scheme, &(payload.x402_version, &accepted.scheme), &(x402::X402_VERSION, &offer.scheme))?;
-        same(Term::Network, &accepted.network, &offer.network)?;
-        same(Term::Amount, &accepted.amount, &offer.amount)?;
-        same(Term::Token, &wire_config.token, &offer.asset)?;
-        same(Term::Receiver, &wire_config.receiver, &offer.pay_to)?;
-        let authorizer = &offer.extra.receiver_authorizer;
-        same(Term::ReceiverAuthorizer, &wire_config.receiver_authorizer, authorizer)?;
-        same(Term::WithdrawDelay, &wire_config.withdraw_delay, &offer.extra.withdraw_delay)?;
+        same(Term::Amount, &payload.accepted.amount, &offer.amount)?;
+        let config = agreed_config(payload, wire_config, offer)?;
         let voucher = SignedVoucher::from(wire_voucher);
         let identifier = match payload.identifier().map_err(malformed)? {
             Some(identifier) => identifier.to_owned(),
             None => keccak256([voucher.signature.as_ref(), request.as_slice()].concat()).to_string(),
         };
-        let config = ChannelConfig::try_from(wire_config).map_err(malformed)?;
-        Ok(Self { config, voucher, amount_max: offer.amount, identifier, fingerprint: request })
+        let deposit = deposit.map(Deposit::try_from).transpose()?;
+        Ok(Self { config, voucher, amount_max: offer.amount, deposit, identifier, fingerprint: request })
     }
+}
+
+/// A refund asked for, on the terms offered.
+#[derive(Clone, Debug)]
+pub struct RefundRequest {
+    /// The channel's configuration.
+    pub config: ChannelConfig,
+    /// A voucher at what has been charged.
+    pub voucher: SignedVoucher,
+    /// How much; all that is free when `None`.
+    pub amount: Option<Wei>,
+    /// Key under which the refund is kept for retries; without one, asking again is another refund.
+    pub identifier: Option<String>,
+    /// Hash of the request, so that an identifier is not used for two.
+    pub fingerprint: B256,
+}
+
+impl RefundRequest {
+    /// Reads a refund; `offer` has the operator's terms, its amount does not matter.
+    ///
+    /// # Errors
+    /// [`PaymentError`] naming the term that differs.
+    pub fn read(payload: &PaymentPayload, offer: &PaymentRequirements, request: B256) -> Result<Self, PaymentError> {
+        let BatchPayload::Refund { channel_config, voucher, amount } = &payload.payload else {
+            return Err(PaymentError::Malformed { reason: "not a refund".into() });
+        };
+        let config = agreed_config(payload, channel_config, offer)?;
+        let identifier = payload.identifier().map_err(malformed)?.map(str::to_owned);
+        let asked = amount.map_or_else(|| "all".to_owned(), |amount| amount.to_string());
+        let fingerprint = keccak256([request.as_slice(), asked.as_bytes()].concat());
+        Ok(Self { config, voucher: voucher.into(), amount: *amount, identifier, fingerprint })
+    }
+}
+
+/// The channel's configuration, when scheme, network and parties are those of the offer.
+fn agreed_config(
+    payload: &PaymentPayload,
+    wire: &x402::WireChannelConfig,
+    offer: &PaymentRequirements,
+) -> Result<ChannelConfig, PaymentError> {
+    let accepted = &payload.accepted;
+    same(Term::Scheme, &(payload.x402_version, &accepted.scheme), &(x402::X402_VERSION, &offer.scheme))?;
+    same(Term::Network, &accepted.network, &offer.network)?;
+    same(Term::Token, &wire.token, &offer.asset)?;
+    same(Term::Receiver, &wire.receiver, &offer.pay_to)?;
+    same(Term::ReceiverAuthorizer, &wire.receiver_authorizer, &offer.extra.receiver_authorizer)?;
+    same(Term::WithdrawDelay, &wire.withdraw_delay, &offer.extra.withdraw_delay)?;
+    ChannelConfig::try_from(wire).map_err(malformed)
+}
+
+fn malformed(error: x402::HeaderError) -> PaymentError {
+    PaymentError::Malformed { reason: error.to_string() }
 }
 
 fn same<T: fmt::Debug + PartialEq>(field: Term, given: &T, expected: &T) -> Result<(), PaymentError> {
@@ -86,6 +133,7 @@ pub struct Reservation {
     identifier: String,
     fingerprint: B256,
     payer: openledger_primitives::Address,
+    deposited: Option<Moved>,
     _hold: ChannelHold,
 }
 
@@ -140,9 +188,33 @@ pub enum ReserveError {
         /// The identifier.
         identifier: String,
     },
+    /// The request was paid and answered, so long ago that the answer is not kept any more. Nothing is charged.
+    #[error("payment {identifier:?} was charged before and its answer is not kept any more; nothing was charged again")]
+    AnswerForgotten {
+        /// The identifier.
+        identifier: String,
+    },
+    /// A refund of the channel is on its way; what is left is not known yet.
+    #[error("a refund of channel {channel} is on its way")]
+    RefundOnItsWay {
+        /// Which channel.
+        channel: ChannelId,
+    },
+    /// A deposit or a refund was not relayed.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// The database failed.
     #[error("the payment could not be looked up")]
     Store(#[from] StoreError),
+}
+
+impl From<PaymentRefusal> for ReserveError {
+    fn from(refusal: PaymentRefusal) -> Self {
+        match refusal {
+            PaymentRefusal::Payment(error) => Self::Payment(error),
+            PaymentRefusal::Relay(error) => Self::Relay(error),
+        }
+    }
 }
 
 /// Why a request was not charged. Nothing was written.
@@ -188,20 +260,34 @@ pub enum ChargeError {
 }
 
 impl Ledger {
-    /// Lets a payment in and keeps its channel until the reservation is charged or dropped.
+    /// Lets a payment in and keeps its channel until the reservation is charged or dropped. A deposit in it counts for
+    /// nothing here: the till relays it first.
     ///
     /// # Errors
     /// [`ReserveError`]; the channel stays free then.
     pub fn reserve(&self, payment: Payment) -> Result<Admission, ReserveError> {
-        self.check_signature(&payment)?;
         if let Some(answered) = self.answered(&payment)? {
             return Ok(Admission::Answered(answered));
         }
         let channel = payment.voucher.channel;
         let hold = self.hold(channel).ok_or(PaymentError::ChannelBusy { channel })?;
+        self.reserve_held(payment, hold, None)
+    }
+
+    /// Lets a payment in whose channel is held already.
+    pub(crate) fn reserve_held(
+        &self,
+        payment: Payment,
+        hold: ChannelHold,
+        deposited: Option<Moved>,
+    ) -> Result<Admission, ReserveError> {
+        let channel = payment.voucher.channel;
         // The same payment may have been charged between the look-up and the hold.
-        if let Some(answered) = self.answered(&payment)? {
+        if let Some(answered) = self.look_up(&payment)? {
             return Ok(Admission::Answered(answered));
+        }
+        if self.refund_on_its_way(channel)?.is_some() {
+            return Err(ReserveError::RefundOnItsWay { channel });
         }
         let known = self.channel(channel)?.ok_or(ReserveError::UnknownChannel { channel })?;
         let authorized = known.authorize(payment.voucher, payment.amount_max, self.chain_id)?;
@@ -210,6 +296,7 @@ impl Ledger {
             identifier: payment.identifier,
             fingerprint: payment.fingerprint,
             payer: payment.config.payer,
+            deposited,
             _hold: hold,
         }))
     }
@@ -219,38 +306,48 @@ impl Ledger {
     /// # Errors
     /// [`ReserveError`]; [`PaymentError::ChannelBusy`] while an answer is being made on the channel, maybe this one.
     pub fn stored(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
-        self.check_signature(payment)?;
         if let Some(answered) = self.answered(payment)? {
             return Ok(Some(answered));
         }
         let channel = payment.voucher.channel;
         let hold = self.hold(channel).ok_or(PaymentError::ChannelBusy { channel })?;
         // It may have been charged between the look-up and the hold.
-        let answered = self.answered(payment);
+        let answered = self.look_up(payment);
         drop(hold);
         answered
     }
 
     /// Nobody but the payer learns whether an identifier was used, or gets its answer.
-    fn check_signature(&self, payment: &Payment) -> Result<(), PaymentError> {
-        let actual = channel_id(&payment.config, self.chain_id);
-        let claimed = payment.voucher.channel;
+    pub(crate) fn check_signature(&self, config: &ChannelConfig, voucher: &SignedVoucher) -> Result<(), PaymentError> {
+        let actual = channel_id(config, self.chain_id);
+        let claimed = voucher.channel;
         if actual != claimed {
             return Err(PaymentError::ChannelIdMismatch { claimed, actual });
         }
-        let verified: Result<(), SignatureError> =
-            payment.voucher.verify(voucher_signer(&payment.config), self.chain_id);
+        let verified: Result<(), SignatureError> = voucher.verify(voucher_signer(config), self.chain_id);
         verified.map_err(PaymentError::VoucherSignature)
     }
 
-    fn answered(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
-        let sql = "SELECT fingerprint, settlement, answer FROM settlement_payments
+    /// The answer to a payment that was charged before.
+    ///
+    /// # Errors
+    /// [`ReserveError`] when the voucher is not the payer's, or the identifier was used for another request.
+    pub fn answered(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
+        self.check_signature(&payment.config, &payment.voucher)?;
+        self.look_up(payment)
+    }
+
+    fn look_up(&self, payment: &Payment) -> Result<Option<StoredAnswer>, ReserveError> {
+        let sql = "SELECT fingerprint, settlement, answer, forgotten_at FROM settlement_payments
             WHERE channel = ?1 AND identifier = ?2";
         let key = params![payment.voucher.channel.0.as_slice(), payment.identifier];
         self.store.read(|tx| {
             tx.query_opt(sql, key, |row| {
                 if row.hash("fingerprint")? != payment.fingerprint {
                     return Err(ReserveError::IdentifierReused { identifier: payment.identifier.clone() });
+                }
+                if row.column::<Option<i64>>("forgotten_at")?.is_some() {
+                    return Err(ReserveError::AnswerForgotten { identifier: payment.identifier.clone() });
                 }
                 let settlement: String = row.column("settlement")?;
                 let malformed = |_| StoreError::Malformed { column: "settlement".into(), kind: "payment response" };
@@ -274,6 +371,7 @@ impl Ledger {
         answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
     ) -> Result<Charge, ChargeError> {
         let fee = draft.fee().map_err(ReceiptError::from)?;
+        let answered_at = draft.answered_at;
         let authorized = &reservation.authorized;
         self.store.with_tx(|tx| {
             let id = authorized.voucher.channel;
@@ -292,10 +390,10 @@ impl Ledger {
             let receipt = draft.complete(place)?;
             check_payable(tx, &receipt)?;
             let receipt = SignedReceipt::sign(receipt, self.chain_id, key)?;
-            let answered = self.stored_answer(&channel, &receipt, answer)?;
+            let answered = self.stored_answer(&channel, &receipt, reservation.deposited.as_ref(), answer)?;
             rows::put_channel(tx, &channel)?;
             put_receipt(tx, &receipt, &authorized.voucher)?;
-            put_payment(tx, &reservation, sequence, &answered)?;
+            put_payment(tx, &reservation, (sequence, answered_at), &answered)?;
             Ok(Charge { receipt, answered })
         })
     }
@@ -304,6 +402,7 @@ impl Ledger {
         &self,
         channel: &Channel,
         receipt: &SignedReceipt,
+        deposited: Option<&Moved>,
         answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
     ) -> Result<StoredAnswer, ChargeError> {
         let answer = answer(receipt);
@@ -311,11 +410,16 @@ impl Ledger {
             return Err(ChargeError::AnswerTooLarge { bytes: answer.len() });
         }
         let extra = SettleExtra {
-            charged_amount: Wei(receipt.receipt.fee),
+            charged_amount: Some(Wei(receipt.receipt.fee)),
             channel_state: channel.state(),
             receipt_hash: Some(receipt.hash()),
         };
-        Ok(StoredAnswer { answer, settlement: SettleResponse::charged(self.chain_id, channel.config.payer, extra) })
+        let settlement = SettleResponse::charged(self.chain_id, channel.config.payer, extra);
+        let settlement = match deposited {
+            Some(moved) => settlement.deposited(moved),
+            None => settlement,
+        };
+        Ok(StoredAnswer { answer, settlement })
     }
 }
 
@@ -370,15 +474,17 @@ fn put_receipt(tx: &Tx<'_>, receipt: &SignedReceipt, voucher: &SignedVoucher) ->
 fn put_payment(
     tx: &Tx<'_>,
     reservation: &Reservation,
-    sequence: u64,
+    (sequence, answered_at): (u64, u64),
     answered: &StoredAnswer,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO settlement_payments (channel, identifier, fingerprint, sequence, settlement, answer)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    let sql = "INSERT INTO settlement_payments
+            (channel, identifier, fingerprint, sequence, settlement, answer, answered_at, bytes)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, length(?6))";
     let settlement = serde_json::to_string(&answered.settlement).expect("payment responses are always JSON");
     let channel = reservation.channel().0;
     let (identifier, fingerprint) = (&reservation.identifier, reservation.fingerprint.as_slice());
-    let sequence = number_value("sequence", sequence)?;
-    tx.execute(sql, params![channel.as_slice(), identifier, fingerprint, sequence, settlement, answered.answer])?;
+    let (sequence, at) = (number_value("sequence", sequence)?, number_value("time", answered_at)?);
+    let channel = channel.as_slice();
+    tx.execute(sql, params![channel, identifier, fingerprint, sequence, settlement, answered.answer, at])?;
     Ok(())
 }

@@ -118,13 +118,17 @@ impl Desk {
     }
 
     pub fn open_with(dir: &Path, hub: Arc<TestHub>) -> Self {
+        Self::open_for(dir, hub, TillOptions::default())
+    }
+
+    pub fn open_for(dir: &Path, hub: Arc<TestHub>, options: TillOptions) -> Self {
         let store = Store::open(dir, &[SETTLEMENT_SCHEMA]).unwrap();
         let ledger = Ledger::new(store, CHAIN_ID);
         let reserve = [Weighted { account: account(0xd1), weight: 5 }];
         ledger.put_reserve(draft().snapshot_roots[0], &reserve).unwrap();
         let key: Arc<PrivateKeySigner> = Arc::new(operator());
         let client: Arc<dyn HubClient> = hub.clone();
-        let till = Till::new(ledger.clone(), client, key, operator().address(), TillOptions::default());
+        let till = Till::new(ledger.clone(), client, key, operator().address(), options);
         Self { till, hub, ledger }
     }
 

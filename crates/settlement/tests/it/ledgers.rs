@@ -42,7 +42,7 @@ async fn a_request_is_charged_and_receipted() {
     assert_eq!(second.receipt.receipt.cumulativeBefore, first.receipt.receipt.cumulativeAfter);
     assert_eq!(second.receipt.receipt.payer, payer().address());
     let extra = second.answered.settlement.extra.unwrap();
-    assert_eq!(extra.charged_amount, Wei(fee()));
+    assert_eq!(extra.charged_amount, Some(Wei(fee())));
     assert_eq!(extra.channel_state.charged_cumulative_amount, Wei(2 * fee()));
     assert_eq!(extra.receipt_hash, Some(second.receipt.hash()));
     assert_eq!(desk.ledger.receipt(first.receipt.hash()).unwrap(), Some(first.receipt));

@@ -9,6 +9,7 @@ mod epochs;
 mod ledgers;
 mod payments_wire;
 mod receipts;
+mod relays;
 mod splits;
 mod test_hub;
 mod verification;

@@ -90,7 +90,7 @@ fn messages_of_the_specification_are_read() {
 #[test]
 fn a_response_has_the_fields_of_the_specification() {
     let channel = openledger_settlement::channel::Channel::open(config(1), CHAIN_ID, Default::default(), 0);
-    let extra = SettleExtra { charged_amount: Wei(700), channel_state: channel.state(), receipt_hash: None };
+    let extra = SettleExtra { charged_amount: Some(Wei(700)), channel_state: channel.state(), receipt_hash: None };
     let json = serde_json::to_value(SettleResponse::charged(CHAIN_ID, payer().address(), extra)).unwrap();
     assert_eq!(
         (json["success"].clone(), json["transaction"].clone(), json["amount"].clone()),

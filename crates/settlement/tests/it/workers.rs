@@ -5,7 +5,7 @@ use openledger_primitives::{Wei, keccak256};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::epoch::{Balances, receipts_tree};
 use openledger_settlement::hub::{CLAIMS_MAX, HubClient};
-use openledger_settlement::ledger::{EpochState, Ledger};
+use openledger_settlement::ledger::{Admission, EpochState, Ledger, Retention};
 use openledger_settlement::verify::{verify_epoch, verify_receipt};
 use openledger_settlement::voucher::channel_id;
 use openledger_settlement::worker::{SettlementWorker, WorkerError, WorkerOptions};
@@ -233,4 +233,69 @@ async fn the_worker_stops_when_told_to() {
     stop.send(true).unwrap();
     running.await.unwrap();
     assert_eq!(operator().address(), desk.till.operator());
+}
+
+async fn settled(desk: &Desk, worker: &SettlementWorker, first: u128, requests: u128) {
+    for number in first..first + requests {
+        desk.serve(&config(1), number * fee(), &format!("pay_{number:016}")).await;
+    }
+    desk.ledger.seal_epoch().unwrap();
+    worker.step().await.unwrap();
+    pass(desk, WINDOW_S);
+    worker.step().await.unwrap();
+}
+
+async fn retried(desk: &Desk, number: u128) -> Result<Admission, String> {
+    let payment = desk.payment(&config(1), number * fee(), &format!("pay_{number:016}"));
+    desk.admit(&payment, 1).await.map_err(|error| error.code().to_owned())
+}
+
+fn keeping(desk: &Desk, retention: Retention) -> SettlementWorker {
+    let hub: Arc<dyn HubClient> = desk.hub.clone();
+    SettlementWorker::new(desk.ledger.clone(), hub, WorkerOptions { retention, ..WorkerOptions::default() })
+}
+
+#[tokio::test]
+async fn old_answers_are_forgotten_and_never_charged_again() {
+    let generous = Retention::default();
+    let answer_bytes = 66;
+    for retention in
+        [Retention { answers_max: 2, ..generous }, Retention { bytes_max: 2 * answer_bytes + 1, ..generous }]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = Desk::open(dir.path(), &[config(1)]);
+        let worker = keeping(&desk, retention);
+        settled(&desk, &worker, 0, 3).await;
+        assert_eq!(retried(&desk, 0).await.unwrap_err(), "payment_answer_expired");
+        for kept in [1, 2] {
+            assert!(matches!(retried(&desk, kept).await, Ok(Admission::Answered(_))), "{kept} {retention:?}");
+        }
+        assert_eq!((desk.ledger.answer_at(1).unwrap(), desk.ledger.answer_at(2).unwrap().is_some()), (None, true));
+        let channel = desk.ledger.channel(channel_id(&config(1), CHAIN_ID)).unwrap().unwrap();
+        assert_eq!(channel.charged, Wei(3 * fee()));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_forgotten_by_age_once_its_receipt_is_final() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let worker = keeping(&desk, Retention { age_max_s: 1000, answers_max: 0, ..Retention::default() });
+    desk.serve(&config(1), 0, "pay_0000000000000000").await;
+    pass(&desk, 5000);
+    // Over every limit, and not final: a dispute may need it.
+    worker.step().await.unwrap();
+    assert!(matches!(retried(&desk, 0).await, Ok(Admission::Answered(_))));
+    pass(&desk, WINDOW_S);
+    worker.step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Final);
+    assert_eq!(retried(&desk, 0).await.unwrap_err(), "payment_answer_expired");
+    // By age alone.
+    let patient = keeping(&desk, Retention { age_max_s: u64::MAX, ..Retention::default() });
+    settled(&desk, &patient, 1, 1).await;
+    assert!(matches!(retried(&desk, 1).await, Ok(Admission::Answered(_))));
+    let report =
+        desk.ledger.forget_answers(&Retention { age_max_s: 1, ..Retention::default() }, u64::MAX >> 1).unwrap();
+    assert_eq!((report.forgotten, report.answers, report.bytes), (1, 0, 0));
+    assert_eq!(retried(&desk, 1).await.unwrap_err(), "payment_answer_expired");
 }

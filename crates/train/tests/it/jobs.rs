@@ -1,8 +1,14 @@
 //! Jobs live in the server: they are seen, paused, cancelled, stopped early and continued.
 
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use openledger_primitives::B256;
+use openledger_store::{Schema, Store};
 use openledger_train::{
-    Artifact, FactoryError, Happening, HeldOut, JobId, JobState, Moment, Phase, RunError, TableError,
+    Artifact, Clock, FactoryConfig, FactoryError, Happening, HeldOut, JobId, JobState, ModelFactory, Moment, Phase,
+    RunError, TRAIN_SCHEMA, TableError,
 };
 use tempfile::TempDir;
 
@@ -196,4 +202,69 @@ fn held_out_records_are_taken_from_every_answer_and_do_not_train() {
     let (report, estimate) = factory(TempDir::new().unwrap().path()).estimate(&request).unwrap();
     assert_eq!((report.used, estimate.steps), (9, 6));
     assert!(estimate.memory_bytes > 0 && estimate.train_s > 0.0);
+}
+
+#[test]
+fn a_folder_that_was_moved_keeps_its_artifacts() {
+    let (first, second) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (artifact, _) = run_job(first.path(), &request(&model(), 6));
+    let moved = second.path().join("elsewhere");
+    std::fs::rename(first.path(), &moved).unwrap();
+    let found = factory(&moved).job(JobId(1)).unwrap().artifact.unwrap();
+    assert!(found.starts_with(&moved), "{}", found.display());
+    assert_eq!(Artifact::load(&found, &model()).unwrap().manifest_hash, artifact.manifest_hash);
+}
+
+#[test]
+fn artifacts_that_were_noted_by_their_whole_path_are_found_after_a_move() {
+    const BEFORE: Schema = Schema { name: "train", migrations: TRAIN_SCHEMA.migrations.split_at(2).0 };
+    let (first, moved) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let request = request(&model(), 6);
+    run_job(first.path(), &request);
+    std::fs::rename(first.path().join("train"), moved.path().join("train")).unwrap();
+    let store = Store::open(moved.path().join("store"), &[BEFORE]).unwrap();
+    let (recipe, terms) = (request.recipe.to_json().to_string(), serde_json::to_string(&request.terms).unwrap());
+    let sql = "INSERT INTO train_job (state, created_at_ms, changed_at_ms, artifact, recipe, terms)
+        VALUES ('done', 1, 1, '/where/it/was/train/job-1/artifact', ?1, ?2)";
+    store.with_tx(|tx| tx.execute(sql, [recipe, terms])).unwrap();
+    drop(store);
+    let found = factory(moved.path()).job(JobId(1)).unwrap().artifact.unwrap();
+    Artifact::load(&found, &model()).unwrap();
+}
+
+/// A factory whose clock goes on by a second at each look, so that each step and each pass takes one second.
+fn clocked(folder: &Path) -> ModelFactory {
+    let store = Store::open(folder.join("store"), &[TRAIN_SCHEMA]).unwrap();
+    let looks = AtomicU64::new(0);
+    let mut config = FactoryConfig::new(folder.join("train"));
+    config.clock = Clock::new(move || Duration::from_secs(looks.fetch_add(1, Ordering::SeqCst)));
+    (config.threads, config.disk_reserve_bytes) = (1, 0);
+    ModelFactory::start(vec![model()], store, config).unwrap()
+}
+
+#[test]
+fn an_estimate_says_what_it_was_measured_on_and_agrees_with_the_job_that_ended() {
+    let dir = TempDir::new().unwrap();
+    let request = request(&model(), 12);
+    {
+        let factory = clocked(dir.path());
+        let before = factory.estimate(&request).unwrap().1.speed.unwrap();
+        assert_eq!(before.jobs, 0);
+        assert_eq!(before.train_tokens_per_s, before.index_tokens_per_s);
+        let mut events = factory.subscribe();
+        let id = factory.submit(&request).unwrap();
+        assert_eq!(until(&factory, &mut events, id, ENDED), JobState::Done);
+    }
+    // What was measured outlives the process. Six steps of a second; at each checkpoint one pass over the twelve records.
+    let (_, after) = clocked(dir.path()).estimate(&request).unwrap();
+    assert_eq!(after.speed.unwrap().jobs, 1);
+    let checkpoints = request.recipe.attribution.checkpoints_bps.len() as f64;
+    assert!((after.train_s - 6.0).abs() < 1e-6, "{after:?}");
+    assert!((after.index_s - checkpoints).abs() < 1e-6, "{after:?}");
+    assert_eq!(after.steps, 6);
+    // Twice the epochs take twice as long.
+    let mut longer = request;
+    longer.recipe.epochs *= 2;
+    let (_, twice) = clocked(dir.path()).estimate(&longer).unwrap();
+    assert!((twice.train_s - 12.0).abs() < 1e-6, "{twice:?}");
 }

@@ -15,9 +15,22 @@ use crate::support::{ENDED, factory, model, request, run_job, until};
 /// Tells the child process where to work; it goes on with what it finds there.
 const FOLDER: &str = "OPENLEDGER_TRAIN_KILL_FOLDER";
 
+/// Set where the child is to run the job with the long index.
+const LONG_INDEX: &str = "OPENLEDGER_TRAIN_KILL_LONG_INDEX";
+
+const LONG: [(&str, &str); 1] = [(LONG_INDEX, "1")];
+
 fn work() -> JobRequest {
     let mut request = request(&model(), 12);
     request.recipe.epochs = 4;
+    request
+}
+
+/// A job whose index takes many passes: two checkpoints of six.
+fn long_index() -> JobRequest {
+    let mut request = request(&model(), 90);
+    request.recipe.batch_size = 30;
+    (request.recipe.epochs, request.held_out) = (1, Vec::new());
     request
 }
 
@@ -27,6 +40,7 @@ fn run_to_the_end(folder: &Path, tell: &mut dyn Write) -> PathBuf {
     let mut events = factory.subscribe();
     let id = match factory.jobs().unwrap().first() {
         Some(job) => job.id,
+        None if env::var_os(LONG_INDEX).is_some() => factory.submit(&long_index()).unwrap(),
         None => factory.submit(&work()).unwrap(),
     };
     while !ENDED.contains(&factory.job(id).unwrap().state) {
@@ -54,16 +68,16 @@ fn a_job_runs_to_its_end_and_tells_what_happens() {
     }
 }
 
-fn start(folder: &Path) -> Child {
+fn start(folder: &Path, job: &[(&str, &str)]) -> Child {
     let test = "kill::a_job_runs_to_its_end_and_tells_what_happens";
     let mut command = Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(FOLDER, folder);
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]).env(FOLDER, folder).envs(job.iter().copied());
     command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// Kills the child at the `nth` event that holds `what`; false if it ended before.
-fn kill_at(folder: &Path, what: &str, nth: usize) -> bool {
-    let mut child = start(folder);
+fn kill_at(folder: &Path, job: &[(&str, &str)], what: &str, nth: usize) -> bool {
+    let mut child = start(folder, job);
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let killed = lines.filter(|line| line.contains(what)).nth(nth).is_some();
     child.kill().unwrap();
@@ -86,7 +100,7 @@ fn killed_anywhere_it_ends_with_the_same_model() {
         ("suffixes", 0),
         ("writing", 0),
     ];
-    let kills = moments.iter().filter(|(what, nth)| kill_at(killed.path(), what, *nth)).count();
+    let kills = moments.iter().filter(|(what, nth)| kill_at(killed.path(), &[], what, *nth)).count();
     assert!(kills >= 7, "only {kills} kills hit");
     run_to_the_end(killed.path(), &mut io::sink());
     let artifact = killed.path().join("train/job-1/artifact");
@@ -97,4 +111,86 @@ fn killed_anywhere_it_ends_with_the_same_model() {
         partial.map(|e| e.unwrap().file_name()).filter(|n| n.to_string_lossy().contains("partial")).collect();
     assert!(left.is_empty(), "{left:?}");
     assert_eq!(JobId(1), factory(killed.path()).jobs().unwrap()[0].id);
+}
+
+/// Gradients done, as the events of the index say.
+fn indexed(folder: &Path) -> Vec<u64> {
+    let events = factory(folder).events(JobId(1), 0, 10_000).unwrap();
+    let done = |happening| match happening {
+        Happening::Indexed { done, .. } => Some(done),
+        _ => None,
+    };
+    events.into_iter().filter_map(|event| done(event.happening)).collect()
+}
+
+#[test]
+fn killed_while_it_indexes_it_goes_on_where_it_was_and_ends_with_the_same_bytes() {
+    let (whole, killed) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (reference, artifact) = run_job(whole.path(), &long_index());
+    let passes = indexed(whole.path());
+    assert!(passes.len() >= 12, "{passes:?}");
+    // Uneven distances, so that kills fall at different places of both checkpoints.
+    let kills =
+        [0, 1, 2, 0, 1, 3, 0].iter().filter(|&&nth| kill_at(killed.path(), &LONG, "\"kind\":\"indexed\"", nth)).count();
+    assert!(kills >= 3, "only {kills} kills hit");
+    // Damage at the end of what was written is found, and made good.
+    let sketches = killed.path().join("train/job-1/sketches");
+    for file in fs::read_dir(&sketches).into_iter().flatten() {
+        let path = file.unwrap().path();
+        let mut bytes = fs::read(&path).unwrap();
+        bytes.truncate(bytes.len().saturating_sub(7));
+        fs::write(&path, bytes).unwrap();
+    }
+    run_to_the_end(killed.path(), &mut io::sink());
+    let done = indexed(killed.path());
+    let repeated = done.windows(2).filter(|pair| pair[1] <= pair[0]).count();
+    assert!(repeated <= 2, "each damaged file costs one pass again, no kill does: {done:?}");
+    assert_eq!(done.last(), passes.last());
+    let again = killed.path().join("train/job-1/artifact");
+    for file in ["influence.index", "suffix.index", "manifest.json"] {
+        assert!(fs::read(again.join(file)).unwrap() == fs::read(artifact.join(file)).unwrap(), "{file}");
+    }
+    assert_eq!(Artifact::load(&again, &model()).unwrap().manifest_hash, reference.manifest_hash);
+    assert!(!sketches.exists());
+}
+
+/// A job whose checkpoints are larger than the disk of the test below.
+fn large() -> JobRequest {
+    let mut request = request(&model(), 6);
+    (request.recipe.lora.rank, request.held_out) = (64, Vec::new());
+    request
+}
+
+/// The kernel's file-size limit stands in for a full disk: the write fails in the middle, as there.
+/// The same test runs as parent and, in a shell with the limit set, as child.
+#[test]
+fn a_full_disk_fails_the_job_by_its_name_and_it_goes_on_when_there_is_room() {
+    const FULL: &str = "OPENLEDGER_TRAIN_FULL_FOLDER";
+    if let Some(folder) = env::var_os(FULL) {
+        let factory = factory(Path::new(&folder));
+        let mut events = factory.subscribe();
+        let id = factory.submit(&large()).unwrap();
+        assert_eq!(until(&factory, &mut events, id, ENDED), JobState::Failed);
+        let error = factory.job(id).unwrap().error.unwrap();
+        assert!(error.contains("could not write") && error.contains("File too large"), "{error}");
+        return;
+    }
+    let (whole, full) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (reference, artifact) = run_job(whole.path(), &large());
+    let checkpoint = whole.path().join("train/job-1/checkpoint.bin");
+    assert!(fs::metadata(checkpoint).unwrap().len() > 1 << 20, "the checkpoint must not fit");
+    let test = "kill::a_full_disk_fails_the_job_by_its_name_and_it_goes_on_when_there_is_room";
+    // Blocks of 512 bytes in a POSIX shell.
+    let script = format!(r#"trap '' XFSZ; ulimit -f 2048; exec "$0" --exact {test}"#);
+    let mut child = Command::new("sh");
+    child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(FULL, full.path());
+    let output = child.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let factory = factory(full.path());
+    let mut events = factory.subscribe();
+    factory.resume(JobId(1)).unwrap();
+    assert_eq!(until(&factory, &mut events, JobId(1), &[JobState::Done, JobState::Failed]), JobState::Done);
+    let again = factory.job(JobId(1)).unwrap().artifact.unwrap();
+    assert_eq!(Artifact::load(&again, &model()).unwrap().manifest_hash, reference.manifest_hash);
+    assert!(fs::read(again.join("manifest.json")).unwrap() == fs::read(artifact.join("manifest.json")).unwrap());
 }

@@ -275,6 +275,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/datanets/{id}/snapshots/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The snapshot that would be taken now. */
+        get: operations["previewSnapshot"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/datanets/{id}/uploads": {
         parameters: {
             query?: never;
@@ -1742,6 +1759,7 @@ export interface components {
              * @description Parameters that train.
              */
             parameters: number;
+            speed: components["schemas"]["Speed"] | null;
             /**
              * Format: int64
              * @description Steps.
@@ -1798,6 +1816,11 @@ export interface components {
             /** @description The first answers. */
             samples: components["schemas"]["Sample"][];
         };
+        /**
+         * @description Why records are left out.
+         * @enum {string}
+         */
+        Exclusion: "duplicate" | "revoked" | "not_revealed" | "not_accepted";
         /** @description What the faucet gave. */
         FaucetGrant: {
             /** @description How much. */
@@ -2664,6 +2687,33 @@ export interface components {
             /** @description The first records: text of their contributor, so nothing to be trusted. */
             sample: components["schemas"]["AnyObject"][];
         };
+        /** @description A contributor of a snapshot. */
+        PreviewContributor: {
+            /** @description Who. */
+            account: components["schemas"]["Address"];
+            /**
+             * Format: int64
+             * @description Records in the snapshot.
+             */
+            records: number;
+        };
+        /** @description Records left out for one reason. */
+        PreviewExcluded: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            records: number;
+            /** @description Why. */
+            why: components["schemas"]["Exclusion"];
+        };
+        /** @description A record left out. */
+        PreviewNamed: {
+            /** @description Why, in words. */
+            reason: string;
+            /** @description Which. */
+            record: components["schemas"]["Hash"];
+        };
         /** @description Price of a token. */
         Price: {
             /** @description Of a prompt token. */
@@ -3319,6 +3369,41 @@ export interface components {
             /** @description What `after` must be for the next part; null at the end. */
             next_after: number | null;
         };
+        /** @description A snapshot as it would be taken now. */
+        SnapshotPreview: {
+            /** @description Hash of its content. */
+            content_hash: components["schemas"]["Hash"];
+            /**
+             * Format: int32
+             * @description Contributors in it.
+             */
+            contributor_count: number;
+            /** @description The contributors with the most records in it. */
+            contributors: components["schemas"]["PreviewContributor"][];
+            /**
+             * Format: int64
+             * @description The Datanet.
+             */
+            datanet: number;
+            /** @description Records left out, by reason. */
+            excluded: components["schemas"]["PreviewExcluded"][];
+            /** @description False when nothing has changed since the latest snapshot. */
+            is_new: boolean;
+            /** @description The first of them, each with its reason. */
+            named: components["schemas"]["PreviewNamed"][];
+            /**
+             * Format: int64
+             * @description Records in it.
+             */
+            record_count: number;
+            /** @description Merkle root over its records. */
+            root: components["schemas"]["Hash"];
+            /**
+             * Format: int64
+             * @description The number that it would get; the latest one's when nothing has changed.
+             */
+            snapshot: number;
+        };
         /** @description A run of the answer that stands word for word in the training text. */
         Span: {
             /**
@@ -3352,6 +3437,24 @@ export interface components {
             datanet: number;
             /** @description The record. */
             hash: components["schemas"]["Hash"];
+        };
+        /** @description How fast the base model trains on this machine. */
+        Speed: {
+            /**
+             * Format: double
+             * @description Tokens a second of the influence index.
+             */
+            index_tokens_per_s: number;
+            /**
+             * Format: int64
+             * @description Jobs that it was measured on; 0 for one short step before the first.
+             */
+            jobs: number;
+            /**
+             * Format: double
+             * @description Tokens a second of training steps.
+             */
+            train_tokens_per_s: number;
         };
         /** @description Split of a model's fees, in basis points. What the named parts leave goes to the data. */
         SplitBps: {
@@ -4226,6 +4329,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TakenSnapshot"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    previewSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SnapshotPreview"];
                 };
             };
             /** @description Refused, or failed; see the error. */

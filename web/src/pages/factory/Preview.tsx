@@ -1,6 +1,7 @@
 /** Before anything starts: what it would take, and what would be learnt of each record. */
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import type { components } from "../../api/generated/schema";
 import { count, formatBytes, formatDuration, formatInteger } from "../../lib/format";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/classes";
@@ -24,6 +25,15 @@ export interface BeforeStart {
   submission: SubmitJob | null;
   /** Whether it is only being made, because all that it needs is chosen. */
   chosen: boolean;
+}
+
+type Speed = NonNullable<components["schemas"]["Speed"]>;
+
+/** Where the times come from. */
+function measuredOn({ jobs, train_tokens_per_s }: Speed): string {
+  const from =
+    jobs === 0 ? "a short step on this machine" : `${count(jobs, "job")} that ended on this machine`;
+  return `The times follow from ${from}: ${formatInteger(Math.round(train_tokens_per_s))} tokens a second.`;
 }
 
 export function EstimateCard({ submission, chosen }: BeforeStart) {
@@ -64,6 +74,7 @@ export function EstimateCard({ submission, chosen }: BeforeStart) {
             {data.records.refused > 0 && `; ${count(data.records.refused, "record")} cannot`}.{" "}
             {count(data.estimate.tokens, "token")} are read over all passes, and{" "}
             {count(data.estimate.parameters, "number")} of the adapter are trained.
+            {data.estimate.speed && ` ${measuredOn(data.estimate.speed)}`}
           </p>
           <Refusals refusals={data.records.refusals} refused={data.records.refused} />
           {data.records.used === 0 && (
