@@ -77,9 +77,10 @@ export async function actAs(page: Page, account: number): Promise<void> {
   );
 }
 
-/** Violations that keep people out: of serious or critical impact. */
-export async function violations(page: Page): Promise<string[]> {
-  const { violations: found } = await new AxeBuilder({ page }).analyze();
+/** Violations that keep people out, of serious or critical impact: of these rules, or of all. */
+export async function violations(page: Page, ...rules: string[]): Promise<string[]> {
+  const axe = new AxeBuilder({ page });
+  const { violations: found } = await (rules.length > 0 ? axe.withRules(rules) : axe).analyze();
   return found
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .flatMap(({ id, nodes }) =>

@@ -57,9 +57,12 @@ function Known({ id }: { id: number }) {
         )
       }
       actions={
-        <LinkButton to={`/datanets/${id}/contribute`} tone="primary">
-          Contribute
-        </LinkButton>
+        // Nobody contributes to what is not there.
+        (datanet || !query.error) && (
+          <LinkButton to={`/datanets/${id}/contribute`} tone="primary">
+            Contribute
+          </LinkButton>
+        )
       }
     >
       <QueryView query={query} loading="Reading the Datanet" what="Datanet">

@@ -22,7 +22,7 @@ export function Models() {
       title="Models"
       intro="A model here is an adapter: a small file, trained on Datanets, that changes how a base model answers. Each has a builder, a price, and a fee split that pays whoever contributed. Pick one to see what made it, or to ask it something."
       actions={
-        <LinkButton to="/factory" tone="primary">
+        <LinkButton to="/factory/new" tone="primary">
           Train your own
         </LinkButton>
       }
@@ -79,7 +79,7 @@ function Rows({ rows, search, onSearch: put, more }: RowsProps) {
         title="No model is published yet"
         action={
           <>
-            <LinkButton to="/factory" tone="primary">
+            <LinkButton to="/factory/new" tone="primary">
               Train the first one
             </LinkButton>
             {base && <LinkButton to={links.chat(base)}>Chat with the base model</LinkButton>}
