@@ -25,8 +25,7 @@ fn main() -> Outcome<()> {
     let path = args.next().ok_or("usage: gradient_error <model> [threads]")?;
     let threads = args.next().map_or(Ok(2), |threads| threads.parse())?;
     let gradient = |exact_gradients| {
-        let model =
-            Model::open_with(Path::new(&path), ModelOptions { exact_gradients, ..ModelOptions::default() })?;
+        let model = Model::open_with(Path::new(&path), ModelOptions { exact_gradients, ..ModelOptions::default() })?;
         gradient(&model, threads)
     };
     let ((adapter, exact), (_, int8)) = (gradient(true)?, gradient(false)?);

@@ -153,7 +153,14 @@ impl LoraAdapter {
             .iter()
             .map(|site| config.targets.contains(&site.kind).then(|| take_slot(&mut next, site, config.rank)));
         let slots = slots.collect();
-        Ok(Self { config: config.clone(), sites, slots, params: Vec::new(), packed: OnceLock::new(), hash: OnceLock::new() })
+        Ok(Self {
+            config: config.clone(),
+            sites,
+            slots,
+            params: Vec::new(),
+            packed: OnceLock::new(),
+            hash: OnceLock::new(),
+        })
     }
 
     fn expected_params(&self) -> usize {

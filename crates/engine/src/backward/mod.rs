@@ -191,13 +191,7 @@ impl Model {
         Ok(())
     }
 
-    fn backward_part(
-        &self,
-        exec: &mut Exec,
-        part: &Part<'_>,
-        losses: &mut [SequenceLoss],
-        sink: &mut dyn GradSink,
-    ) {
+    fn backward_part(&self, exec: &mut Exec, part: &Part<'_>, losses: &mut [SequenceLoss], sink: &mut dyn GradSink) {
         let config = self.config();
         let BackwardScratch { kv, kept, work, grads } = &mut exec.backward;
         let kv = pool_for(kv, config, part.batch);

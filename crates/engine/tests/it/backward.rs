@@ -1,8 +1,8 @@
 //! The backward pass against finite differences of the reference, and its independence of batch, threads and path.
 
 use openledger_engine::{
-    BackwardError, Cpu, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, Model, ModelConfig, ModelOptions,
-    SiteGrad, TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, KernelPath, LoraAdapter, LoraGrad, Model, ModelConfig, ModelOptions, SiteGrad,
+    TrainSequence,
 };
 
 use super::decoder::{Decoder, adapter, families, llama, model, model_with, start_of, tokens};

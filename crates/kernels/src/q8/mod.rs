@@ -17,9 +17,9 @@ mod rows;
 pub use matmul::Q8Product;
 pub use rows::QuantisedRows;
 
+use crate::Cpu;
 #[cfg(target_arch = "x86_64")]
 use crate::path::Kind;
-use crate::Cpu;
 use crate::path::{Path, each_path};
 
 /// Inputs that share a scale.
