@@ -18,7 +18,7 @@ const MAPPING: &str = r#"{"prompt":"a","response":"b"}"#;
 const GOLDEN: [(&str, &str, &str); 19] = [
     ("batch", "datanet", "batch_v1.bin"),
     ("snapshot", "datanet", "snapshot_v1.bin"),
-    ("checkpoint", "train", "checkpoint-v1.bin"),
+    ("checkpoint", "train", "checkpoint-v2.bin"),
     ("manifest", "train", "manifest-v1.json"),
     ("influence_index", "attribution", "influence-v1.bin"),
     ("influence_index", "attribution", "sketch-v1.bin"),

@@ -11,8 +11,8 @@ const GENERATED: [&str; 3] = ["crates/contracts/artifacts", FORMATS, "crates/gat
 /// The page of all formats, made of the crates' own pages.
 const FORMATS: &str = "docs/formats.md";
 /// The crates that define formats, in reading order.
-const FORMAT_CRATES: [&str; 9] =
-    ["primitives", "contracts", "datanet", "train", "attribution", "settlement", "store", "chain", "cli"];
+const FORMAT_CRATES: [&str; 10] =
+    ["primitives", "contracts", "datanet", "engine", "train", "attribution", "settlement", "store", "chain", "cli"];
 
 const FORMATS_HEAD: &str = "\
 # Formats

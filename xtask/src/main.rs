@@ -15,7 +15,7 @@ usage: cargo xtask <task>
   test [LANE]...            every test, or lanes of them: rust, contracts, web, browser
   tidy                      layering, file sizes, where unsafe may stand, crate READMEs
   gen [--check]             remake generated artefacts; with --check fail when that changes a file
-  bench <serve|train|attribution|chain>   one JSON object; runs the named peer too where it is installed
+  bench <serve|train|attribution|chain> [MODEL] [--peer]   one JSON object; runs the named peer too where it is installed
 ";
 
 fn main() -> ExitCode {

@@ -1,8 +1,10 @@
-//! Measures the speed of both indexes and prints one JSON object.
+//! Measures the speed of both indexes and prints one JSON object: `attribution_speed [--peer]`.
+//!
+//! With `--peer`, the Python package infini-gram attributes the same answers to the same text, in the same run.
 
 #![allow(clippy::print_stdout, reason = "the JSON object is this program's result")]
 
-use std::time::Instant;
+use std::{error::Error, fs, path::Path, process::Command, time::Instant};
 
 use openledger_attribution::influence::{
     InfluenceBuilder, InfluencePolicy, Preconditioner, QuerySketch, SiteGradient, SiteShape,
@@ -17,10 +19,17 @@ use serde_json::{Value, json};
 const VOCABULARY: u32 = 49_152;
 const RECORD_TOKENS: usize = 60;
 const ANSWER_TOKENS: usize = 500;
+const ANSWERS: usize = 50;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// Separates records in the peer's text; above every token.
+const SEPARATOR: u16 = u16::MAX;
+
+type Fallible<T> = Result<T, Box<dyn Error>>;
+
+fn main() -> Fallible<()> {
+    let peer = std::env::args().any(|argument| argument == "--peer");
     let report = json!({
-        "suffix": suffix(1_000_000)?,
+        "suffix": suffix(1_000_000, peer)?,
         "demo_index": demo_index(850)?,
         "scores_1000_rows": scores(1_000, 26_880)?,
         "scores_100000_rows": scores(100_000, 1_024)?,
@@ -29,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn table(count: usize) -> Result<RecordTable, Box<dyn std::error::Error>> {
+fn table(count: usize) -> Fallible<RecordTable> {
     let record = |index: u64| RecordMeta {
         snapshot: 0,
         index,
@@ -45,7 +54,7 @@ fn word(rng: &mut StdRng) -> u32 {
     (f64::from(VOCABULARY).powf(uniform) as u32).min(VOCABULARY - 1)
 }
 
-fn suffix(tokens: usize) -> Result<Value, Box<dyn std::error::Error>> {
+fn suffix(tokens: usize, with_peer: bool) -> Fallible<Value> {
     let mut rng = StdRng::seed_from_u64(1);
     let count = tokens / RECORD_TOKENS;
     let texts: Vec<Vec<u32>> = (0..count).map(|_| (0..RECORD_TOKENS).map(|_| word(&mut rng)).collect()).collect();
@@ -60,20 +69,26 @@ fn suffix(tokens: usize) -> Result<Value, Box<dyn std::error::Error>> {
     let start = Instant::now();
     SuffixIndex::from_bytes(&bytes)?;
     let load_ms = start.elapsed().as_secs_f64() * 1e3;
-    let mut times: Vec<f64> = (0..50).map(|_| query_ms(&index, &answer(&texts, &mut rng))).collect();
+    let answers: Vec<Vec<u32>> = (0..ANSWERS).map(|_| answer(&texts, &mut rng)).collect();
+    let mut times = answers.iter().map(|tokens| query_ms(&index, tokens)).collect::<Fallible<Vec<f64>>>()?;
     times.sort_by(f64::total_cmp);
+    let median = times[ANSWERS / 2];
+    let peer = if with_peer { peer(&texts, &answers)? } else { Value::Null };
     Ok(json!({
         "tokens": index.tokens(),
         "build_tokens_per_s": index.tokens() as f64 / build_s,
         "load_checked_ms": load_ms,
         "bytes_per_token": bytes.len() as f64 / index.tokens() as f64,
-        "span_query_ms_median": times[25],
-        "span_query_ms_max": times[49],
+        "answer_tokens": ANSWER_TOKENS,
+        "span_query_ms_median": median,
+        "span_query_ms_max": times[ANSWERS - 1],
+        "peer_infini_gram": peer,
+        "peer_span_query_ratio": peer["span_query_ms_median"].as_f64().map(|theirs| theirs / median),
     }))
 }
 
 /// 500 tokens: stretches of records between fresh words.
-fn answer(texts: &[Vec<u32>], rng: &mut StdRng) -> Answer {
+fn answer(texts: &[Vec<u32>], rng: &mut StdRng) -> Vec<u32> {
     let mut tokens = Vec::new();
     while tokens.len() < ANSWER_TOKENS {
         let text = &texts[rng.random_range(0..texts.len())];
@@ -82,16 +97,35 @@ fn answer(texts: &[Vec<u32>], rng: &mut StdRng) -> Answer {
         (0..rng.random_range(0..10)).for_each(|_| tokens.push(word(rng)));
     }
     tokens.truncate(ANSWER_TOKENS);
-    let pieces: Vec<String> = tokens.iter().map(|token| format!(" w{token}")).collect();
-    Answer::new(&tokens, &pieces).expect("tokens and pieces pair up and are few")
+    tokens
 }
 
-fn query_ms(index: &SuffixIndex, answer: &Answer) -> f64 {
+fn query_ms(index: &SuffixIndex, tokens: &[u32]) -> Fallible<f64> {
+    let pieces: Vec<String> = tokens.iter().map(|token| format!(" w{token}")).collect();
+    let answer = Answer::new(tokens, &pieces)?;
     let start = Instant::now();
-    let provenance = index.provenance(answer);
+    let provenance = index.provenance(&answer);
     let elapsed = start.elapsed().as_secs_f64() * 1e3;
     assert!(!provenance.spans.is_empty(), "the answer quotes the text");
-    elapsed
+    Ok(elapsed)
+}
+
+/// Runs the peer's script on the same text and answers; its last line is a JSON object, or null where the package is not
+/// installed.
+fn peer(texts: &[Vec<u32>], answers: &[Vec<u32>]) -> Fallible<Value> {
+    let folder = tempfile::TempDir::new()?;
+    let words = texts.iter().flat_map(|text| {
+        let words = text.iter().map(|&token| u16::try_from(token).expect("the vocabulary has fewer than 65,535 words"));
+        std::iter::once(SEPARATOR).chain(words)
+    });
+    fs::write(folder.path().join("tokens.u16"), words.flat_map(u16::to_le_bytes).collect::<Vec<u8>>())?;
+    fs::write(folder.path().join("answers.json"), serde_json::to_vec(answers)?)?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peer_infinigram.py");
+    let policy = SuffixPolicy::default();
+    let (least, most) = (policy.span_tokens_min.to_string(), policy.occurrences_max.to_string());
+    let output = Command::new("python3").arg(script).arg(folder.path()).args([least, most]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().last().and_then(|line| serde_json::from_str(line).ok()).unwrap_or(Value::Null))
 }
 
 /// The sites of SmolLM2-135M.
@@ -102,7 +136,7 @@ fn smollm2_sites() -> Vec<SiteShape> {
 }
 
 /// What the demo's index costs beside the gradient passes: projection, Fisher, rows, scores.
-fn demo_index(records: usize) -> Result<Value, Box<dyn std::error::Error>> {
+fn demo_index(records: usize) -> Fallible<Value> {
     let mut rng = StdRng::seed_from_u64(2);
     let policy = InfluencePolicy { checkpoints: vec![10, 100], ..InfluencePolicy::default() };
     let sites = smollm2_sites();
@@ -138,7 +172,7 @@ fn demo_index(records: usize) -> Result<Value, Box<dyn std::error::Error>> {
     }))
 }
 
-fn scores(records: usize, dims: usize) -> Result<Value, Box<dyn std::error::Error>> {
+fn scores(records: usize, dims: usize) -> Fallible<Value> {
     let policy = InfluencePolicy {
         checkpoints: vec![1],
         preconditioner: Preconditioner::Identity,

@@ -11,8 +11,9 @@ use std::{
 
 use openledger_primitives::{B256, keccak256};
 
-/// First bytes of a checkpoint; the last one is its version.
-const TAG: &[u8; 16] = b"openledger.ckpt\x01";
+/// First bytes of a checkpoint; the last one is its version. Version 1 was of runs whose gradients went through frozen
+/// weights in f32: they cannot go on to the same bits, so they are refused.
+const TAG: &[u8; 16] = b"openledger.ckpt\x02";
 /// Bytes before the parameters.
 const HEADER_BYTES: usize = 16 + 32 + 32 + 8 + 8;
 /// Most parameters of an adapter.

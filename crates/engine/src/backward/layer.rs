@@ -27,6 +27,8 @@ pub(super) struct Backward<'a> {
 pub(crate) struct Grads {
     /// By the residual stream.
     pub(super) h: Mat,
+    /// Logits, then the gradients by them.
+    pub(super) logits: Mat,
     /// By a block's output before its norm; only where the family normalises it.
     raw: Mat,
     /// By gate (first by its product with up) and up.

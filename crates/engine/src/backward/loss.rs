@@ -29,9 +29,10 @@ impl Backward<'_> {
         losses: &mut [SequenceLoss],
     ) {
         zeroed(&mut grads.h, self.pass.plan.rows(), self.pass.weights.config.hidden);
+        let mut logits = std::mem::take(&mut grads.logits);
         for positions in self.positions(batch).chunks(POSITIONS) {
             let rows = positions.iter().map(|position| position.row).collect::<Vec<_>>();
-            let mut logits = self.pass.logits(h, &rows, work);
+            self.pass.logits(h, &rows, work, &mut logits);
             let values = self.cross_entropies(positions, &mut logits);
             for (position, value) in positions.iter().zip(values) {
                 losses[position.seq].loss_sum += value;
@@ -39,6 +40,7 @@ impl Backward<'_> {
             }
             self.through_output(h, positions, logits.view(), &mut work.acts, grads);
         }
+        grads.logits = logits;
     }
 
     fn positions(&self, batch: &[Item<'_>]) -> Vec<Position> {

@@ -174,19 +174,17 @@ impl Pass<'_> {
     }
 
     /// Logits of the selected rows.
-    pub(crate) fn logits(&self, h: &Mat, selected: &[usize], work: &mut Work) -> Mat {
+    pub(crate) fn logits(&self, h: &Mat, selected: &[usize], work: &mut Work, logits: &mut Mat) {
         let config = &self.weights.config;
-        let mut logits = Mat::default();
         work.normed.reshape(selected.len(), config.hidden);
         self.by_rows(&mut work.normed, |i, out, path| {
             path.rms_norm(h.view().row(selected[i]), &self.weights.final_norm, config.eps, out);
         });
-        let product = Product { linear: self.weights.output(), out: &mut logits };
+        let product = Product { linear: self.weights.output(), out: logits };
         work.acts.multiply(self.cpu, work.normed.view(), vec![product]);
         if let Some(cap) = config.final_softcap {
-            self.by_rows(&mut logits, |_, row, path| path.softcap(row, cap));
+            self.by_rows(logits, |_, row, path| path.softcap(row, cap));
         }
-        logits
     }
 }
 

@@ -148,7 +148,8 @@ impl Model {
             std::mem::swap(&mut kept.h_in, &mut work.h_out);
         }
         let (selected, ranges) = select(chunks, &plan);
-        let rows = pass.logits(&kept.h_in, &selected, work);
+        let mut rows = Mat::default();
+        pass.logits(&kept.h_in, &selected, work, &mut rows);
         drop(plan);
         for chunk in chunks {
             chunk.kv.len += chunk.tokens.len();

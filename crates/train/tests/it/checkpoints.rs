@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use openledger_primitives::B256;
 use openledger_train::{Checkpoint, CheckpointError};
 
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/checkpoint-v1.bin");
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/checkpoint-v2.bin");
 
 fn checkpoint() -> Checkpoint {
     Checkpoint {
@@ -26,6 +26,13 @@ fn the_format_is_that_of_the_golden_file() {
     let golden = fs::read(GOLDEN).unwrap();
     assert_eq!(checkpoint().to_bytes(), golden);
     assert_eq!(Checkpoint::from_bytes(&golden).unwrap(), checkpoint());
+}
+
+#[test]
+fn a_checkpoint_of_the_arithmetic_before_is_refused_by_its_version() {
+    let mut bytes = checkpoint().to_bytes();
+    bytes[15] = 1;
+    assert!(matches!(Checkpoint::from_bytes(&bytes), Err(CheckpointError::Malformed { what: "tag", .. })));
 }
 
 #[test]
