@@ -1,1 +1,0 @@
-import{f as e,r as t}from"./infiniteQueryOptions-330lDcv7.js";function n(n,r){return t(n,e,r)}export{n as t};
