@@ -100,12 +100,12 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await pay.getByText(/^Pay for further answers/).click();
   await pay.getByRole("button", { name: "Pay", exact: true }).click();
 
-  // Stopped while it is written: the node had begun, so it is charged, and the rest can be read.
+  // Stopped while it is written: what the node had made by then is shown and charged, be it a part or, with so quick a
+  // model, all of it. (That a part costs less is tested against the node.)
   await expect(messages(page).getByText("Writing …")).toBeVisible();
   await messages(page).getByRole("button", { name: "Stop" }).click();
-  await expect(messages(page).getByText(/^Stopped here\. The node finishes the answer/)).toBeVisible();
+  await expect(messages(page).getByRole("button", { name: "Stop" })).toBeHidden();
   await release(page);
-  await expect(messages(page).getByText(/^You stopped reading here/)).toBeVisible();
   await expect(messages(page).getByText(/^Cost /)).toBeVisible();
 
   // Edited: a second version of the question, with its own answer.
@@ -119,7 +119,6 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await expect(messages(page).getByText("Which bird lives by the river?")).toBeVisible();
   await messages(page).getByRole("button", { name: "Earlier version" }).click();
   await expect(messages(page).getByText("Which bird lives in the meadow?")).toBeVisible();
-  await expect(messages(page).getByText(/^You stopped reading here/)).toBeVisible();
   await messages(page).getByRole("button", { name: "Later version" }).click();
 
   // Answered again: another answer to the same question.
@@ -135,5 +134,5 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await expect(messages(page).getByText("answer 2 of 2")).toBeVisible();
   await messages(page).getByRole("button", { name: "Earlier answer" }).click();
   await expect(messages(page).getByText("answer 1 of 2")).toBeVisible();
-  expect(watched.errors.filter((text) => !text.includes(" 402 "))).toEqual([]);
+  expect(watched.errors).toEqual([]);
 });
