@@ -4,7 +4,7 @@ use openledger_gateway::catalog::GATEWAY_SCHEMA;
 use openledger_store::{Schema, Store, StoreError};
 
 /// A row of each table, by the version that made the table: how it is written, and how it is counted.
-const ROWS: [(u32, &str, &str); 6] = [
+const ROWS: [(u32, &str, &str); 7] = [
     (
         1,
         "INSERT INTO gateway_models VALUES ('old', x'01', '{\"name\":\"old\"}')",
@@ -30,6 +30,11 @@ const ROWS: [(u32, &str, &str); 6] = [
         3,
         "INSERT INTO gateway_faucet VALUES (x'02', 8)",
         "SELECT count(*) FROM gateway_faucet WHERE address = x'02' AND granted_at = 8",
+    ),
+    (
+        4,
+        "INSERT INTO gateway_models VALUES ('moved', x'04', '{\"artifact\":\"train/job-1/artifact\"}')",
+        "SELECT count(*) FROM gateway_models WHERE entry = '{\"artifact\":\"train/job-1/artifact\"}'",
     ),
 ];
 
