@@ -104,8 +104,8 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   // model, all of it. (That a part costs less is tested against the node.)
   await expect(messages(page).getByText("Writing …")).toBeVisible();
   await messages(page).getByRole("button", { name: "Stop" }).click();
-  await expect(messages(page).getByRole("button", { name: "Stop" })).toBeHidden();
   await release(page);
+  await expect(messages(page).getByRole("button", { name: "Stop" })).toBeHidden();
   await expect(messages(page).getByText(/^Cost /)).toBeVisible();
 
   // Edited: a second version of the question, with its own answer.

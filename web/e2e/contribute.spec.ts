@@ -107,6 +107,8 @@ test("columns are chosen live, rows that cannot be used are named, copies are fo
 async function choose(page: Page, select: ReturnType<Page["getByRole"]>, option: string): Promise<void> {
   await select.click();
   await page.getByRole("option", { name: option }).click();
+  // The list fades out; the next one must not be taken for it.
+  await expect(page.getByRole("option")).toHaveCount(0);
 }
 
 test("an upload that a reload interrupts goes on where it stopped", async ({ page }) => {
