@@ -424,7 +424,7 @@ function FieldsCard({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
         {fieldGroups(bundle, hash).map(([title, rows]) => (
           <section key={title}>
             <h3 className="mb-1.5 text-sm font-medium">{title}</h3>
-            <dl className="grid gap-x-6 gap-y-1.5 text-sm sm:grid-cols-[minmax(14rem,max-content)_1fr]">
+            <dl className="grid gap-x-6 gap-y-1.5 text-sm sm:grid-cols-[20rem_1fr]">
               {rows.map(([name, about, value]) => (
                 <div key={name} className="contents">
                   <dt>

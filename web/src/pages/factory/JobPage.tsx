@@ -326,7 +326,9 @@ function Log({ history: { states, phases } }: { history: JobHistory }) {
       atMs: fromMs,
       text: `${PHASES.find((one) => one.phase === phase)?.label ?? phase}${toMs === null ? "" : `, ${formatDuration((toMs - fromMs) / 1000)}`}`,
     })),
-  ].sort((one, other) => other.atMs - one.atMs);
+  ];
+  // What happened in the same millisecond stays in its order, turned round with the rest.
+  lines.sort((one, other) => one.atMs - other.atMs).reverse();
   return (
     <Card title="What happened" intro="The newest first.">
       {lines.length === 0 ? (

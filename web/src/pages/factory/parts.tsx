@@ -40,7 +40,7 @@ export function DataLinks({ snapshots }: { snapshots: Recipe["snapshots"] }) {
 }
 
 /** A loss as it is written everywhere. */
-export const formatLoss = (loss: number) => loss.toFixed(loss < 10 ? 3 : 2);
+export const formatLoss = (loss: number) => loss.toFixed(3);
 
 /** Connect and sign in, with what it is for. */
 export function SignInNotice({ why }: { why: string }) {
