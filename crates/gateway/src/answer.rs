@@ -63,7 +63,7 @@ fn turns(model: Option<&Published>, canonical: &CanonicalRequest) -> Vec<ChatMes
     system.into_iter().chain(messages).collect()
 }
 
-/// Attributes a completion: one gradient pass a checkpoint, exact scores, spans. Blocks while it computes.
+/// Attributes a completion: one gradient pass over all checkpoints, exact scores, spans. Blocks while it computes.
 ///
 /// # Errors
 /// [`AttributionError`] when the answer is too long to trace or the indexes do not fit the model.

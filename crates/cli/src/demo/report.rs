@@ -158,7 +158,8 @@ impl Report {
         for tampered in &self.tampered {
             row("tampered", format!("{}: verification names \"{}\"", tampered.what, tampered.named));
         }
-        row("took", format!("{:.0} s, {} blocks, {} epochs", self.wall_s, self.blocks, self.epochs));
+        let epochs = if self.epochs == 1 { "epoch" } else { "epochs" };
+        row("took", format!("{:.0} s, {} blocks, {} {epochs}", self.wall_s, self.blocks, self.epochs));
     }
 }
 

@@ -1,10 +1,12 @@
 //! Answers that their caller ends.
 
 use openledger_gateway::replay::Replayer;
-use openledger_primitives::Wei;
+use openledger_primitives::{B256, Wei};
 use openledger_sdk::GatewayClient;
 use openledger_sdk::api::ChatRequest;
-use openledger_settlement::verify::{Disclosure, PublishedTerms, ReceiptBundle, verify_receipt, verify_replay};
+use openledger_settlement::verify::{
+    Disclosure, PublishedTerms, ReceiptBundle, ReplayEngine as _, verify_receipt, verify_replay,
+};
 use openledger_testkit::TinySpec;
 use serde_json::Value;
 
@@ -42,7 +44,7 @@ async fn verified(node: &Node, gateway: &GatewayClient, body: &Value) -> (Receip
 }
 
 #[test]
-fn a_stopped_answer_costs_what_there_is_of_it_and_replays_like_any_other() {
+fn a_stopped_answer_costs_what_there_is_of_it_and_replays_where_the_arithmetic_is_the_same() {
     let node = start(TinySpec { layers: LAYERS, ..TinySpec::default() }, None);
     node.block_on(stop_and_verify(&node));
 }
@@ -72,4 +74,13 @@ async fn stop_and_verify(node: &Node) {
     let (bundle, missing) = verified(node, &till, &whole.body).await;
     assert!(!missing.iter().any(|missing| missing.starts_with("answer-end: ")), "{missing:?}");
     assert_eq!(bundle.receipt.receipt.cumulativeBefore, receipt.cumulativeAfter, "nothing else was charged");
+    refused_where_the_arithmetic_is_another(node, bundle);
+}
+
+/// What other arithmetic made is not called wrong: it cannot be judged here.
+fn refused_where_the_arithmetic_is_another(node: &Node, bundle: ReceiptBundle) {
+    let mut receipt = bundle.receipt.receipt;
+    receipt.quantisationId = B256::repeat_byte(1);
+    let refused = Replayer::new(node.catalog().clone(), 1).replay(&receipt, &Value::Null).unwrap_err();
+    assert!(refused.to_string().starts_with("quantisation here is 0x"), "{refused}");
 }
