@@ -16,7 +16,8 @@ export interface ChartProps {
   /** Names the chart, also for screen readers. */
   title: string;
   x: { label: string; values: readonly number[]; format?: (value: number) => string };
-  y?: { format?: (value: number) => string; log?: boolean };
+  /** `ticks` writes the axis where `format`, which writes the numbers, would be too long for it. */
+  y?: { format?: (value: number) => string; ticks?: (value: number) => string; log?: boolean };
   series: readonly Series[];
   height?: number;
   className?: string;
@@ -64,7 +65,7 @@ function options({ x, y, series, height = 240 }: ChartProps, width: number): uPl
         labelFont: axis.font,
         values: format(x.format ?? plain),
       },
-      { ...axis, size: 64, values: format(y?.format ?? plain) },
+      { ...axis, size: 64, values: format(y?.ticks ?? y?.format ?? plain) },
     ],
     series: [
       { label: x.label, value: (_, value) => (value === null ? "" : (x.format ?? plain)(value)) },

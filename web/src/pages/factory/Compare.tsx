@@ -90,7 +90,7 @@ function Losses({ runs }: { runs: readonly Loaded[] }) {
     <Chart
       title="Training loss by step"
       x={{ label: "step", values: x }}
-      y={{ format: formatLoss }}
+      y={{ format: formatLoss, ticks: String }}
       series={series}
       height={280}
     />

@@ -25,7 +25,7 @@ export function Curves({ history }: { history: JobHistory }) {
             <Chart
               title="Training loss"
               x={x}
-              y={{ format: formatLoss }}
+              y={{ format: formatLoss, ticks: String }}
               series={[
                 { label: "each step", values: steps.map(({ loss }) => loss), tone: "muted", kind: "points" },
                 {
@@ -113,7 +113,7 @@ function Measured({ history }: { history: JobHistory }) {
               title="Loss on held-out records"
               height={200}
               x={{ label: "step", values: points.map(({ step }) => step) }}
-              y={{ format: formatLoss }}
+              y={{ format: formatLoss, ticks: String }}
               series={[
                 {
                   label: "held-out loss",
