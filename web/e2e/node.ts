@@ -22,6 +22,8 @@ export interface NodeUrls {
 }
 
 export interface RunningNode extends NodeUrls {
+  /** Ends the process as a loss of power would, and starts it again where it listened. */
+  killAndRestart: () => Promise<void>;
   stop: () => Promise<void>;
 }
 
@@ -75,24 +77,22 @@ export async function startNode(): Promise<RunningNode> {
   const data = join(scratch, "data");
   mkdirSync(data);
   writeFileSync(join(data, "openledger.toml"), CONFIG);
-  const child = spawn(
-    program,
-    [
-      "up",
-      "--data-dir",
-      data,
-      "--rpc-listen",
-      "127.0.0.1:0",
-      "--http-listen",
-      "127.0.0.1:0",
-      "--model",
-      model(scratch),
-    ],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const weights = model(scratch);
+  /** A process on the data directory, listening where it is told. */
+  const launch = (rpc: string, http: string): ChildProcess => {
+    const listen = ["--rpc-listen", rpc, "--http-listen", http];
+    const options = ["up", "--data-dir", data, "--model", weights, ...listen];
+    return spawn(program, options, { stdio: ["ignore", "pipe", "pipe"] });
+  };
+  let child = launch("127.0.0.1:0", "127.0.0.1:0");
   try {
     const { rpc, gateway } = await announced(child);
-    return { rpc, gateway, binary: program, scratch, stop: () => stop(child, scratch) };
+    const killAndRestart = async () => {
+      await end(child, "SIGKILL");
+      child = launch(new URL(rpc).host, new URL(gateway).host);
+      await announced(child);
+    };
+    return { rpc, gateway, binary: program, scratch, killAndRestart, stop: () => stop(child, scratch) };
   } catch (error) {
     await stop(child, scratch);
     throw error;
@@ -121,14 +121,17 @@ async function announced(child: ChildProcess): Promise<{ rpc: string; gateway: s
 }
 
 async function stop(child: ChildProcess, scratch: string): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) {
-    const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-    child.kill("SIGTERM");
-    const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
-    await ended;
-    clearTimeout(timer);
-  }
+  const timer = setTimeout(() => child.kill("SIGKILL"), STOP_MS);
+  await end(child, "SIGTERM");
+  clearTimeout(timer);
   rmSync(scratch, { recursive: true, force: true });
+}
+
+async function end(child: ChildProcess, signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  child.kill(signal);
+  await ended;
 }
 
 /** Runs one of the program's commands against the node, as the development account of that number. */

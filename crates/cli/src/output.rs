@@ -25,6 +25,12 @@ pub(crate) fn line(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// A number with its noun, such as `1 record` and `2 records`.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
 /// Prints a part of a line of the result at once.
 pub(crate) fn piece(text: &str) {
     let mut out = std::io::stdout().lock();

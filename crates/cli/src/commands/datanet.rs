@@ -16,7 +16,7 @@ use super::chain::transaction;
 use super::draft::Draft;
 use super::model::plain;
 use crate::args::{ContributeOptions, DatanetCommand, DatanetCreateOptions};
-use crate::output::{self, Table, line};
+use crate::output::{self, Table, count, line};
 use crate::progress::Progress;
 
 /// Rejected rows and duplicates that are shown.
@@ -139,7 +139,12 @@ async fn preview(json: bool, options: &ContributeOptions) -> Result<()> {
 }
 
 fn print_ingest(report: &IngestReport) {
-    line(format_args!("{} rows: {} become records, {} do not", report.rows, report.accepted, report.rejected));
+    line(format_args!(
+        "{}: {} can become records, {} cannot",
+        count(report.rows, "row"),
+        report.accepted,
+        report.rejected
+    ));
     for rejection in report.rejections.iter().take(SHOWN_MAX) {
         line(format_args!("  {rejection}"));
     }
@@ -277,8 +282,8 @@ async fn preview_snapshot(context: &Context, json: bool, datanet: DatanetId) -> 
         _ => format!("would take snapshot {} of Datanet {datanet}; nothing was taken", plain(&preview["snapshot"])),
     });
     line(format_args!("  root          {}", plain(&preview["root"])));
-    let (records, contributors) = (plain(&preview["record_count"]), plain(&preview["contributor_count"]));
-    line(format_args!("  records       {records} from {contributors} contributors"));
+    let contributors = count(preview["contributor_count"].as_u64().unwrap_or_default(), "contributor");
+    line(format_args!("  records       {} from {contributors}", plain(&preview["record_count"])));
     let rows = |field: &str| preview[field].as_array().cloned().unwrap_or_default();
     for row in rows("contributors").iter().take(SHOWN_MAX) {
         line(format_args!("    {}  {}", plain(&row["account"]), plain(&row["records"])));
@@ -323,7 +328,11 @@ async fn snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<(
         }));
     }
     line(format_args!("snapshot {id} of Datanet {datanet}, root {}", taken.root));
-    line(format_args!("{} records from {} contributors", taken.record_count, taken.contributor_count));
+    line(format_args!(
+        "{} from {}",
+        count(taken.record_count, "record"),
+        count(taken.contributor_count, "contributor")
+    ));
     line(format_args!("transaction {} in block {}", sent.hash, sent.block));
     Ok(())
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use openledger_primitives::Wei;
 use serde::Serialize;
 
-use crate::output::line;
+use crate::output::{count, line};
 
 /// Everything that happened, as `--json FILE` writes it.
 #[derive(Debug, Default, Serialize)]
@@ -158,8 +158,8 @@ impl Report {
         for tampered in &self.tampered {
             row("tampered", format!("{}: verification names \"{}\"", tampered.what, tampered.named));
         }
-        let epochs = if self.epochs == 1 { "epoch" } else { "epochs" };
-        row("took", format!("{:.0} s, {} blocks, {} {epochs}", self.wall_s, self.blocks, self.epochs));
+        let (blocks, epochs) = (count(self.blocks, "block"), count(self.epochs, "epoch"));
+        row("took", format!("{:.0} s, {blocks}, {epochs}", self.wall_s));
     }
 }
 
