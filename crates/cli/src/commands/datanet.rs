@@ -331,7 +331,7 @@ async fn snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<(
     line(format_args!(
         "{} from {}",
         count(taken.record_count, "record"),
-        count(taken.contributor_count, "contributor")
+        count(taken.contributor_count.into(), "contributor")
     ));
     line(format_args!("transaction {} in block {}", sent.hash, sent.block));
     Ok(())
