@@ -38,7 +38,6 @@ pub struct Dispute {
 
 /// What is wrong with an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Fault {
     /// Its balances: they do not add up, or one fell.
     Balances,

@@ -140,7 +140,8 @@ impl Sketcher {
         let mut rest = sketches.chunks_exact_mut(self.dims).enumerate();
         let mut tasks = Vec::with_capacity(2 * seqs.len());
         for (seq, tokens) in seqs {
-            let Some((_, sketch)) = rest.find(|(at, _)| at == seq) else { continue };
+            let (_, sketch) =
+                rest.find(|(at, _)| at == seq).expect("the caller has a sketch for each sequence, in order");
             let (a, b) = sketch[2 * block * site..2 * block * (site + 1)].split_at_mut(block);
             tasks.push((a, gradient.db, memory.inputs.view().rows_at(tokens.clone()), tokens));
             tasks.push((b, gradient.xa, memory.outputs.view().rows_at(tokens.clone()), tokens));

@@ -64,6 +64,7 @@ fn dispute(dispute: &Dispute) -> view::Dispute {
 
 fn fault(fault: Fault) -> view::Fault {
     match fault {
+        Fault::Balances => view::Fault::Balances,
         Fault::ReceiptEpoch => view::Fault::ReceiptEpoch,
         Fault::ReceiptOperator => view::Fault::ReceiptOperator,
         Fault::ReceiptFee => view::Fault::ReceiptFee,
@@ -72,6 +73,5 @@ fn fault(fault: Fault) -> view::Fault {
         Fault::ReceiptSplit => view::Fault::ReceiptSplit,
         Fault::ReceiptModel => view::Fault::ReceiptModel,
         Fault::ReceiptTerms => view::Fault::ReceiptTerms,
-        _ => view::Fault::Balances,
     }
 }

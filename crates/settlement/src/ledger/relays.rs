@@ -103,7 +103,8 @@ impl Ledger {
         self.store.read(|tx| tx.count(sql, key))
     }
 
-    /// Writes a relay, new or signed again; on disk when this returns.
+    /// Writes a relay, new or signed again; on disk when this returns. The block in which it was first signed stays: an
+    /// earlier signature may still be sent by whoever saw it, so its effect is looked for from there.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -304,7 +304,10 @@ impl Till {
         }
         let chain_id = self.ledger.chain_id();
         let call = RelayCall::refund(config.clone(), relay.amount, nonce, chain_id, &*self.key);
-        Ok(Err(self.send(relay.clone(), &call.map_err(RelayError::from)?).await?))
+        let mut sent = self.send(relay.clone(), &call.map_err(RelayError::from)?).await?;
+        // As in the journal: whoever saw the first signature can have sent it from then on.
+        sent.tx.signed_at = relay.tx.signed_at;
+        Ok(Err(sent))
     }
 
     /// The channel as books and chain have it now; nothing is kept of a channel without money.
