@@ -1,6 +1,6 @@
 //! How near the products come to what this machine can do; prints one JSON object.
 //!
-//! `cargo run --release -p openledger-kernels --example roof -- [threads] [rows]`
+//! `cargo run --release -p openledger-kernels --example roof -- [threads] [rows] [path]`, with the path by its number from `portable` on
 
 #![allow(clippy::print_stdout, reason = "the result of a measurement goes to stdout")]
 
@@ -15,7 +15,8 @@ const SHAPES: [(usize, usize); 4] = [(960, 576), (576, 576), (3072, 576), (576, 
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<usize>().unwrap_or(1));
     let (threads, rows) = (args.next().unwrap_or(2), args.next().unwrap_or(472));
-    let cpu = Cpu::new(threads);
+    let path = args.next().and_then(|path| Path::available().get(path).copied()).unwrap_or(Path::best());
+    let cpu = Cpu::with_path(threads, path);
     let roof = roof(&cpu);
     let (int8, dx) = products(&cpu, rows);
     println!(
@@ -56,7 +57,7 @@ fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
     let (mut operations, mut forward, mut backward) = (0.0, 0.0, 0.0);
     for (out, cols) in SHAPES {
         let values = (0..out * cols).map(|i| (i * 7919 % 255) as f32 - 127.0).collect::<Vec<_>>();
-        let Ok(weights) = Q8Matrix::quantise(&values, out, cols, Path::best()) else { continue };
+        let Ok(weights) = Q8Matrix::quantise(&values, out, cols, cpu.path()) else { continue };
         let (mut x, mut y) = (Mat::zeros(rows, cols), Mat::zeros(rows, out));
         x.fill(0.5);
         cpu.quantise(x.view(), &mut q);

@@ -6,6 +6,9 @@ use super::{Left, Out, Right, Size};
 
 const ROWS: usize = 12;
 
+/// Inner elements that are added without a look at the loop's end.
+const UNROLLED: usize = 4;
+
 /// C += A B for at most 16 columns.
 ///
 /// # Safety
@@ -45,18 +48,43 @@ unsafe fn micro<const MR: usize>(a: Left, b: Right, c: Out, size: Size) -> usize
         for (i, acc) in acc.iter_mut().enumerate() {
             *acc = _mm512_maskz_loadu_ps(mask, c.ptr.add(i * c.stride));
         }
-        let (mut at_a, mut at_b) = (a.ptr, b.ptr);
-        for _ in 0..size.k {
-            let w = _mm512_maskz_loadu_ps(mask, at_b);
-            for (i, acc) in acc.iter_mut().enumerate() {
-                *acc = _mm512_fmadd_ps(_mm512_set1_ps(*at_a.add(i * a.row)), w, *acc);
+        let mut p = 0;
+        while p + UNROLLED <= size.k {
+            let (at_a, at_b) = (a.ptr.add(p * a.col), b.ptr.add(p * b.stride));
+            if a.col == 1 {
+                for u in 0..UNROLLED {
+                    step(at_a.add(u), a.row, at_b.add(u * b.stride), mask, &mut acc);
+                }
+            } else {
+                for u in 0..UNROLLED {
+                    step(at_a.add(u * a.col), 1, at_b.add(u * b.stride), mask, &mut acc);
+                }
             }
-            at_a = at_a.wrapping_add(a.col);
-            at_b = at_b.wrapping_add(b.stride);
+            p += UNROLLED;
+        }
+        while p < size.k {
+            step(a.ptr.add(p * a.col), a.row, b.ptr.add(p * b.stride), mask, &mut acc);
+            p += 1;
         }
         for (i, acc) in acc.into_iter().enumerate() {
             _mm512_mask_storeu_ps(c.ptr.add(i * c.stride), mask, acc);
         }
     }
     MR
+}
+
+/// One inner element of each row.
+///
+/// # Safety
+/// Rows of A are `stride` apart; 16 floats of B, or those that the mask selects, must be readable.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn step<const MR: usize>(a: *const f32, stride: usize, b: *const f32, mask: __mmask16, acc: &mut [__m512; MR]) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let w = _mm512_maskz_loadu_ps(mask, b);
+        for (i, acc) in acc.iter_mut().enumerate() {
+            *acc = _mm512_fmadd_ps(_mm512_set1_ps(*a.add(i * stride)), w, *acc);
+        }
+    }
 }

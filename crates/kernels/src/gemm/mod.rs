@@ -76,7 +76,7 @@ impl<'a> SharedMut<'a> {
     }
 }
 
-/// A strided view of A: element (i, p) is at `i * row + p * col`.
+/// A strided view of A: element (i, p) is at `i * row + p * col`, where one of the two is 1.
 #[derive(Clone, Copy)]
 struct Left {
     ptr: *const f32,

@@ -9,9 +9,14 @@ use super::{BLOCK, QuantisedRows, TILE, TileBlock};
 /// Rows that share one pass over the weights: 8 accumulators, 2 weights and their magnitudes, and what a product needs.
 pub(super) const ROWS: usize = 4;
 
-/// Continues the sums of 16 outputs of `R` consecutive rows, from signed weights.
+/// Continues the sums of 16 outputs of `R` consecutive rows, from signed weights; the tile's sums are those at `t`.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+pub(super) fn tile_rows<const T: usize, const R: usize>(
+    (t, tile): (usize, &[TileBlock]),
+    x: &QuantisedRows,
+    row: usize,
+    acc: &mut [[[f32; TILE]; T]],
+) {
     let width = x.width();
     assert!(tile.len() == width && row + R <= x.rows() && acc.len() >= R, "tile of another shape");
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
@@ -19,7 +24,7 @@ pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, r
     let mut out = [[_mm256_setzero_ps(); 2]; R];
     for (out, acc) in out.iter_mut().zip(&*acc) {
         // SAFETY: `acc` has 16 elements.
-        *out = unsafe { [0, 8].map(|at| _mm256_loadu_ps(acc.as_ptr().add(at))) };
+        *out = unsafe { [0, 8].map(|at| _mm256_loadu_ps(acc[t].as_ptr().add(at))) };
     }
     for (b, block) in tile.iter().enumerate() {
         // SAFETY: `bytes` points at R rows of `width * BLOCK` integers and b < width.
@@ -38,8 +43,8 @@ pub(super) fn tile_rows<const R: usize>(tile: &[TileBlock], x: &QuantisedRows, r
     for (acc, out) in acc.iter_mut().zip(out) {
         // SAFETY: `acc` has 16 elements.
         unsafe {
-            _mm256_storeu_ps(acc.as_mut_ptr(), out[0]);
-            _mm256_storeu_ps(acc.as_mut_ptr().add(8), out[1]);
+            _mm256_storeu_ps(acc[t].as_mut_ptr(), out[0]);
+            _mm256_storeu_ps(acc[t].as_mut_ptr().add(8), out[1]);
         }
     }
 }

@@ -15,8 +15,11 @@ const ROW_GROUP_BYTES: usize = 192 * 1024;
 /// Tasks a thread should find, so that a slow core does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
 
+/// Most tiles that any path takes at once.
+const TILES_MAX: usize = 2;
+
 /// Most rows that any path takes at once.
-const ROWS_MAX: usize = 8;
+const ROWS_MAX: usize = 6;
 
 /// Where a product's sums begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,7 +56,7 @@ impl Cpu {
 
     fn products(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>], from: Start) {
         let tiles = products.iter().map(|p| p.weights.rows().div_ceil(TILE)).sum::<usize>();
-        let chunk = tiles.div_ceil(self.pool().threads() * TASKS_PER_THREAD).max(1);
+        let chunk = tiles.div_ceil(self.pool().threads() * TASKS_PER_THREAD).max(1).next_multiple_of(TILES_MAX);
         let mut tasks = Vec::new();
         for product in products {
             let weights = product.weights;
@@ -86,84 +89,136 @@ impl Task<'_> {
         let rows = self.x.rows();
         let group = (ROW_GROUP_BYTES / (self.x.width() * BLOCK).max(1)).next_multiple_of(24);
         for first in (0..rows).step_by(group) {
-            for tile in tiles.clone() {
-                self.tile_rows(tile, first..rows.min(first + group));
+            let rows = first..rows.min(first + group);
+            let mut rest = tiles.clone();
+            while let Some(tile) = rest.next() {
+                match self.pairs() && rest.next().is_some() {
+                    true => self.tile_rows::<TILES_MAX>(tile, rows.clone()),
+                    false => self.tile_rows::<1>(tile, rows.clone()),
+                }
             }
         }
     }
 
-    /// One tile's outputs of some rows.
-    fn tile_rows(&self, tile: usize, rows: Range<usize>) {
-        let blocks = self.weights.tile(tile);
-        let cols = TILE.min(self.weights.rows() - tile * TILE);
+    /// Whether this path takes two tiles at once.
+    fn pairs(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return (self.path.0, self.weights.layout) == (Kind::Avx512, Layout::Offset);
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+
+    /// The outputs of `T` tiles, from `tile` on, of some rows.
+    fn tile_rows<const T: usize>(&self, tile: usize, rows: Range<usize>) {
+        let tiles = std::array::from_fn(|t| self.weights.tile(tile + t));
+        let cols = (T * TILE).min(self.weights.rows() - tile * TILE);
         // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
         let stored = |row| unsafe { self.out.segment(row, tile * TILE, cols) };
-        let mut acc = [[0.0; TILE]; ROWS_MAX];
+        let mut acc = [[[0.0; TILE]; T]; ROWS_MAX];
         let mut row = rows.start;
         while row < rows.end {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
             let acc = &mut acc[..count];
             match self.from {
-                Start::Zero => acc.fill([0.0; TILE]),
-                Start::Stored => (row..).zip(&mut *acc).for_each(|(row, acc)| acc[..cols].copy_from_slice(stored(row))),
+                Start::Zero => acc.fill([[0.0; TILE]; T]),
+                Start::Stored => (row..).zip(&mut *acc).for_each(|(row, acc)| load(stored(row), acc)),
             }
-            some_rows(self.path, blocks, self.weights.layout, self.x, row, acc);
-            (row..).zip(&*acc).for_each(|(row, acc)| stored(row).copy_from_slice(&acc[..cols]));
+            some_rows(self.path, tiles, self.weights.layout, self.x, row, acc);
+            (row..).zip(&*acc).for_each(|(row, acc)| save(acc, stored(row)));
             row += count;
         }
     }
 }
 
-/// As many of `rows` as one pass over the weights takes.
-fn rows_at_once(path: Path, layout: Layout, rows: usize) -> usize {
-    match (path.0, layout) {
-        // Five and six rows split evenly: a pass over the weights with one row costs nearly as much as one with three.
-        #[cfg(target_arch = "x86_64")]
-        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => match rows {
-            5 | 6 => 3,
-            rows => rows.min(avx2::ROWS),
-        },
-        #[cfg(target_arch = "x86_64")]
-        (Kind::Avx512, Layout::Offset) => rows.min(avx512::ROWS),
-        _ => rows.min(1),
+/// A row's sums; whole tiles as vectors, the last few outputs of a matrix one by one.
+#[inline(always)]
+fn load<const T: usize>(stored: &[f32], acc: &mut [[f32; TILE]; T]) {
+    match <&[[f32; TILE]; T]>::try_from(stored.as_chunks().0) {
+        Ok(whole) => *acc = *whole,
+        Err(_) => acc.as_flattened_mut()[..stored.len()].copy_from_slice(stored),
     }
 }
 
+/// As [`load`], the other way.
+#[inline(always)]
+fn save<const T: usize>(acc: &[[f32; TILE]; T], stored: &mut [f32]) {
+    match <&mut [[f32; TILE]; T]>::try_from(stored.as_chunks_mut().0) {
+        Ok(whole) => *whole = *acc,
+        Err(_) => stored.copy_from_slice(&acc.as_flattened()[..stored.len()]),
+    }
+}
+
+/// As many of `rows` as one pass over the weights takes.
+fn rows_at_once(path: Path, layout: Layout, rows: usize) -> usize {
+    let most = match (path.0, layout) {
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => avx2::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        (Kind::Avx512, Layout::Offset) => avx512::ROWS,
+        _ => 1,
+    };
+    // An even split: a pass with one row costs nearly as much as one with three.
+    if rows < 2 * most { rows.div_ceil(rows.div_ceil(most)) } else { most }
+}
+
 /// Continues the sums of as many rows as `acc` has.
-fn some_rows(path: Path, tile: &[TileBlock], layout: Layout, x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+fn some_rows<const T: usize>(
+    path: Path,
+    tiles: [&[TileBlock]; T],
+    layout: Layout,
+    x: &QuantisedRows,
+    row: usize,
+    acc: &mut [[[f32; TILE]; T]],
+) {
     match (path.0, layout) {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a `Path` of this kind exists only where its features were detected.
-        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => unsafe { avx2_rows(tile, x, row, acc) },
+        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tiles, x, row, acc) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
-        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tile, x, row, acc) },
-        _ => (row..).zip(acc).for_each(|(row, acc)| portable::tile_row(tile, layout, x, row, acc)),
+        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => {
+            for (t, tile) in tiles.into_iter().enumerate() {
+                // SAFETY: as above.
+                unsafe { avx2_rows((t, tile), x, row, acc) };
+            }
+        }
+        _ => {
+            for (row, acc) in (row..).zip(acc) {
+                tiles.iter().zip(acc).for_each(|(tile, acc)| portable::tile_row(tile, layout, x, row, acc));
+            }
+        }
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2_rows(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+fn avx2_rows<const T: usize>(
+    tile: (usize, &[TileBlock]),
+    x: &QuantisedRows,
+    row: usize,
+    acc: &mut [[[f32; TILE]; T]],
+) {
     match acc.len() {
-        1 => avx2::tile_rows::<1>(tile, x, row, acc),
-        2 => avx2::tile_rows::<2>(tile, x, row, acc),
-        3 => avx2::tile_rows::<3>(tile, x, row, acc),
-        _ => avx2::tile_rows::<{ avx2::ROWS }>(tile, x, row, acc),
+        1 => avx2::tile_rows::<T, 1>(tile, x, row, acc),
+        2 => avx2::tile_rows::<T, 2>(tile, x, row, acc),
+        3 => avx2::tile_rows::<T, 3>(tile, x, row, acc),
+        _ => avx2::tile_rows::<T, { avx2::ROWS }>(tile, x, row, acc),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn avx512_rows(tile: &[TileBlock], x: &QuantisedRows, row: usize, acc: &mut [[f32; TILE]]) {
+fn avx512_rows<const T: usize>(
+    tiles: [&[TileBlock]; T],
+    x: &QuantisedRows,
+    row: usize,
+    acc: &mut [[[f32; TILE]; T]],
+) {
     match acc.len() {
-        1 => avx512::tile_rows::<1>(tile, x, row, acc),
-        2 => avx512::tile_rows::<2>(tile, x, row, acc),
-        3 => avx512::tile_rows::<3>(tile, x, row, acc),
-        4 => avx512::tile_rows::<4>(tile, x, row, acc),
-        5 => avx512::tile_rows::<5>(tile, x, row, acc),
-        6 => avx512::tile_rows::<6>(tile, x, row, acc),
-        7 => avx512::tile_rows::<7>(tile, x, row, acc),
-        _ => avx512::tile_rows::<{ avx512::ROWS }>(tile, x, row, acc),
+        1 => avx512::tile_rows::<T, 1>(tiles, x, row, acc),
+        2 => avx512::tile_rows::<T, 2>(tiles, x, row, acc),
+        3 => avx512::tile_rows::<T, 3>(tiles, x, row, acc),
+        4 => avx512::tile_rows::<T, 4>(tiles, x, row, acc),
+        5 => avx512::tile_rows::<T, 5>(tiles, x, row, acc),
+        _ => avx512::tile_rows::<T, { avx512::ROWS }>(tiles, x, row, acc),
     }
 }

@@ -16,15 +16,15 @@ pub struct QuantisedRows {
     pub(super) bytes: Vec<i8>,
     /// One scale a block.
     pub(super) scales: Vec<f32>,
-    /// Sum of a block's integers, by which VNNI's offset weights are corrected.
-    pub(super) sums: Vec<i32>,
+    /// -128 times the sum of a block's integers: where dot products with VNNI's offset weights start.
+    pub(super) offsets: Vec<i32>,
 }
 
 /// What one task writes: the same rows of each array.
 struct Part<'a> {
     bytes: &'a mut [i8],
     scales: &'a mut [f32],
-    sums: &'a mut [i32],
+    offsets: &'a mut [i32],
 }
 
 impl QuantisedRows {
@@ -50,14 +50,14 @@ impl QuantisedRows {
         let blocks = rows * self.width;
         self.bytes.resize(blocks * BLOCK, 0);
         self.scales.resize(blocks, 0.0);
-        self.sums.resize(blocks, 0);
+        self.offsets.resize(blocks, 0);
     }
 
     fn parts(&mut self, rows: usize) -> impl Iterator<Item = Part<'_>> {
         let blocks = (rows * self.width).max(1);
         let (bytes, scales) = (self.bytes.chunks_mut(blocks * BLOCK), self.scales.chunks_mut(blocks));
-        let parts = bytes.zip(scales).zip(self.sums.chunks_mut(blocks));
-        parts.map(|((bytes, scales), sums)| Part { bytes, scales, sums })
+        let parts = bytes.zip(scales).zip(self.offsets.chunks_mut(blocks));
+        parts.map(|((bytes, scales), offsets)| Part { bytes, scales, offsets })
     }
 }
 
@@ -82,7 +82,7 @@ impl Part<'_> {
     fn fill_block(&mut self, at: usize, values: &[f32; BLOCK]) {
         let q = &mut self.bytes.as_chunks_mut::<BLOCK>().0[at];
         self.scales[at] = quantise_block(values, q);
-        self.sums[at] = q.iter().map(|q| i32::from(*q)).sum();
+        self.offsets[at] = -128 * q.iter().map(|q| i32::from(*q)).sum::<i32>();
     }
 }
 
