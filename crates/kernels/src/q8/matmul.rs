@@ -21,6 +21,9 @@ const TILES_MAX: usize = 2;
 /// Most rows that any path takes at once.
 const ROWS_MAX: usize = 6;
 
+/// Fewest passes over a tile's weights in which the next tile's are asked for.
+const PREFETCH_PASSES_MIN: usize = 4;
+
 /// Where a product's sums begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Start {
@@ -108,12 +111,22 @@ impl Task<'_> {
         return false;
     }
 
+    /// The blocks of the `T` tiles after `tile`, in as many parts as there will be passes over this one's weights: to ask
+    /// memory for meanwhile. Few rows are done too soon for that.
+    fn ahead<const T: usize>(&self, tile: usize, rows: usize) -> impl Iterator<Item = &[TileBlock]> {
+        let passes = rows.div_ceil(ROWS_MAX);
+        let tiles = if passes < PREFETCH_PASSES_MIN { 0 } else { T };
+        let blocks = self.weights.tiles_from(tile + T, tiles);
+        blocks.chunks(blocks.len().div_ceil(passes.max(1)).max(1))
+    }
+
     /// The outputs of `T` tiles, from `tile` on, of some rows.
     fn tile_rows<const T: usize>(&self, tile: usize, rows: Range<usize>) {
         let tiles = std::array::from_fn(|t| self.weights.tile(tile + t));
         let cols = (T * TILE).min(self.weights.rows() - tile * TILE);
         // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
         let stored = |row| unsafe { self.out.segment(row, tile * TILE, cols) };
+        let mut ahead = self.ahead::<T>(tile, rows.len());
         let mut acc = [[[0.0; TILE]; T]; ROWS_MAX];
         let mut row = rows.start;
         while row < rows.end {
@@ -123,6 +136,7 @@ impl Task<'_> {
                 Start::Zero => acc.fill([[0.0; TILE]; T]),
                 Start::Stored => (row..).zip(&mut *acc).for_each(|(row, acc)| load(stored(row), acc)),
             }
+            ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
             some_rows(self.path, tiles, self.weights.layout, self.x, row, acc);
             (row..).zip(&*acc).for_each(|(row, acc)| save(acc, stored(row)));
             row += count;

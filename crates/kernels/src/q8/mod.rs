@@ -14,6 +14,9 @@ mod matmul;
 mod portable;
 mod rows;
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+
 pub use matmul::Q8Product;
 pub use rows::QuantisedRows;
 
@@ -170,6 +173,12 @@ impl Q8Matrix {
     fn tile(&self, tile: usize) -> &[TileBlock] {
         &self.blocks[tile * self.width()..(tile + 1) * self.width()]
     }
+
+    /// As many tiles from there on, or those that there are.
+    fn tiles_from(&self, tile: usize, count: usize) -> &[TileBlock] {
+        let end = self.blocks.len().min((tile + count) * self.width());
+        &self.blocks[end.min(tile * self.width())..end]
+    }
 }
 
 each_path! {
@@ -214,6 +223,16 @@ impl TileBlock {
         self.scales[output] = quantise_block(&padded, &mut q);
         for (input, q) in q.into_iter().enumerate() {
             self.q[place(output, input)] = q as u8 ^ layout.mask();
+        }
+    }
+
+    /// Asks memory for the block, to be read soon.
+    #[inline(always)]
+    fn prefetch(&self) {
+        #[cfg(target_arch = "x86_64")]
+        for line in 0..size_of::<Self>() / 64 {
+            // SAFETY: a hint about an address within the block.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(self).byte_add(64 * line).cast()) };
         }
     }
 
