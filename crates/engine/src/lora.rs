@@ -307,6 +307,10 @@ pub(crate) struct PackedSite {
 }
 
 impl PackedSite {
+    pub(crate) fn rank(&self) -> usize {
+        self.a.view().rows()
+    }
+
     fn new(site: LoraSite<'_>) -> Self {
         let a = MatRef::new(site.a, site.rank, site.info.d_in);
         let b = MatRef::new(site.b, site.info.d_out, site.rank);

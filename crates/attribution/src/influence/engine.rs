@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use openledger_engine::{
-    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, SiteGrad, SiteInfo, TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, Probe, SiteGrad, SiteInfo, TrainSequence,
 };
 
 use super::build::{BuildInfluenceError, InfluenceBuilder};
 use super::index::{InfluenceIndex, QuerySketch, ScoreError};
 use super::policy::{InfluencePolicy, SiteSelection};
-use super::sketch::{CheckpointSketch, Projections, SiteGradient, SiteShape, Sketcher};
+use super::sketch::{CheckpointSketch, ProjectedGradient, SiteShape, Sketcher};
 use crate::record::RecordTable;
 
 /// Sequences handed to the backward pass at once; progress is reported after each batch. Which sequences share a batch
@@ -151,26 +151,30 @@ fn sketch_sequences(
     Ok(sketch)
 }
 
-/// Projects what the backward pass hands out, one row a sequence.
+/// Sketches what the backward pass hands out, projected, one row a sequence.
 #[derive(Debug)]
 pub struct SketchSink<'a> {
     sketcher: &'a Sketcher,
     rows: &'a mut [f32],
-    memory: Projections,
 }
 
 impl<'a> SketchSink<'a> {
     /// Adds to `rows`, which hold [`Sketcher::dims`] values for each sequence of the batch.
     pub fn new(sketcher: &'a Sketcher, rows: &'a mut [f32]) -> Self {
-        Self { sketcher, rows, memory: Projections::default() }
+        Self { sketcher, rows }
     }
 }
 
 impl GradSink for SketchSink<'_> {
+    fn probe(&self, site: &SiteInfo) -> Option<Probe<'_>> {
+        let [input, output] = self.sketcher.signs(self.sketcher.position(site.id.0)?);
+        Some(Probe { input, output })
+    }
+
     fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
         let Some(position) = self.sketcher.position(grad.site.id.0) else { return };
-        let (x, d, xa, db) = (grad.x.data(), grad.d.data(), grad.xa.data(), grad.db.data());
-        let gradient = SiteGradient { scale: grad.lora_scale, x, d, xa, db };
-        self.sketcher.add_all(cpu, self.rows, position, gradient, grad.seqs, &mut self.memory);
+        let ([inputs, outputs], xa, db) = (grad.projected, grad.xa, grad.db);
+        let gradient = ProjectedGradient { scale: grad.lora_scale, inputs, outputs, xa, db };
+        self.sketcher.add_all(cpu, self.rows, position, gradient, grad.seqs);
     }
 }

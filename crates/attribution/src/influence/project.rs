@@ -1,14 +1,17 @@
 //! Projection of the long side of a gradient by a seeded sign hash.
 
-use openledger_kernels::{MatMut, MatRef, Path};
+use openledger_kernels::MatRef;
 use openledger_primitives::{B256, keccak256};
 
 /// A `length` x `width` matrix of +1 and -1.
 ///
 /// Sign number n = row x width + column is bit n mod 256 (least significant first within each byte) of
 /// keccak256(seed ‖ u32 site ‖ u8 factor ‖ u32 floor(n / 256)); a set bit is -1.
+///
+/// A product with a sign is exact, so that fused and separate arithmetic agree on a projection.
 #[derive(Clone, Debug)]
 pub(crate) struct Signs {
+    length: usize,
     width: usize,
     values: Vec<f32>,
 }
@@ -22,17 +25,11 @@ impl Signs {
             values.extend(bits.iter().flat_map(|byte| (0..8).map(move |bit| 1.0 - 2.0 * f32::from(byte >> bit & 1))));
         }
         values.truncate(count);
-        Self { width, values }
+        Self { length, width, values }
     }
 
-    /// Rows of `rows` (T x length) from `first` on times the signs, as many as `out` has room for. Each output adds its
-    /// terms in ascending order; a product with a sign is exact, so fused and separate arithmetic agree.
-    pub(crate) fn project(&self, path: Path, rows: &[f32], length: usize, first: usize, out: &mut [f32]) {
-        let tokens = out.len() / self.width;
-        let rows = MatRef::new(&rows[first * length..(first + tokens) * length], tokens, length);
-        out.fill(0.0);
-        let signs = MatRef::new(&self.values, length, self.width);
-        path.gemm(rows, signs, &mut MatMut::new(out, tokens, self.width));
+    pub(crate) fn view(&self) -> MatRef<'_> {
+        MatRef::new(&self.values, self.length, self.width)
     }
 }
 

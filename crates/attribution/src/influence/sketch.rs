@@ -11,9 +11,6 @@ use super::project::Signs;
 /// Most signs kept in memory, at four bytes each.
 const SIGNS_MAX: u64 = 1 << 26;
 
-/// Tokens that one task projects.
-const TOKENS_PER_TASK: usize = 24;
-
 /// What of an adapted site the sketch needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +36,21 @@ pub struct SiteGradient<'a> {
     pub xa: &'a [f32],
     /// d B, T x r.
     pub db: &'a [f32],
+}
+
+/// The same of several sequences, with the long sides projected already; rows are tokens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ProjectedGradient<'a> {
+    /// The adapter's scale s.
+    pub(crate) scale: f32,
+    /// x P, T x k.
+    pub(crate) inputs: MatRef<'a>,
+    /// d P', T x k.
+    pub(crate) outputs: MatRef<'a>,
+    /// x A^T, T x r.
+    pub(crate) xa: MatRef<'a>,
+    /// d B, T x r.
+    pub(crate) db: MatRef<'a>,
 }
 
 /// Sketches of a list of sequences at one checkpoint, f32.
@@ -115,13 +127,29 @@ impl Sketcher {
         self.sites.iter().position(|site| site.id == id)
     }
 
+    /// What the long sides of a site's gradient are projected by: in x k, and out x k.
+    pub(crate) fn signs(&self, site: usize) -> [MatRef<'_>; 2] {
+        self.signs[site].each_ref().map(Signs::view)
+    }
+
     /// Adds a site's gradients to one sequence's sketch.
     ///
     /// # Panics
     /// If the slices do not have the site's shape: that is a programming error, not input.
     pub fn add(&self, sketch: &mut [f32], site: usize, gradient: SiteGradient<'_>) {
-        let all = [(0, 0..gradient.xa.len() / self.rank)];
-        self.add_all(&Cpu::new(1), sketch, site, gradient, &all, &mut Projections::default());
+        let SiteGradient { scale, x, d, xa, db } = gradient;
+        let tokens = xa.len() / self.rank;
+        let project = |long: &[f32], signs: MatRef<'_>| {
+            let mut out = Mat::zeros(tokens, self.width);
+            Path::best().gemm(MatRef::new(long, tokens, signs.rows()), signs, &mut out.view_mut());
+            out
+        };
+        let [signs_in, signs_out] = self.signs(site);
+        let (inputs, outputs) = (project(x, signs_in), project(d, signs_out));
+        let short = |values| MatRef::new(values, tokens, self.rank);
+        let (inputs, outputs) = (inputs.view(), outputs.view());
+        let projected = ProjectedGradient { scale, inputs, outputs, xa: short(xa), db: short(db) };
+        self.add_all(&Cpu::new(1), sketch, site, projected, &[(0, 0..tokens)]);
     }
 
     /// Adds a site's gradients, whose tokens follow one another sequence by sequence, to several sketches: `seqs` says
@@ -131,11 +159,9 @@ impl Sketcher {
         cpu: &Cpu,
         sketches: &mut [f32],
         site: usize,
-        gradient: SiteGradient<'_>,
+        gradient: ProjectedGradient<'_>,
         seqs: &[(usize, Range<usize>)],
-        memory: &mut Projections,
     ) {
-        self.project(cpu, site, gradient, memory);
         let block = self.rank * self.width;
         let mut rest = sketches.chunks_exact_mut(self.dims).enumerate();
         let mut tasks = Vec::with_capacity(2 * seqs.len());
@@ -143,28 +169,10 @@ impl Sketcher {
             let (_, sketch) =
                 rest.find(|(at, _)| at == seq).expect("the caller has a sketch for each sequence, in order");
             let (a, b) = sketch[2 * block * site..2 * block * (site + 1)].split_at_mut(block);
-            tasks.push((a, gradient.db, memory.inputs.view().rows_at(tokens.clone()), tokens));
-            tasks.push((b, gradient.xa, memory.outputs.view().rows_at(tokens.clone()), tokens));
+            tasks.push((a, gradient.db.rows_at(tokens.clone()), gradient.inputs.rows_at(tokens.clone())));
+            tasks.push((b, gradient.xa.rows_at(tokens.clone()), gradient.outputs.rows_at(tokens.clone())));
         }
-        cpu.pool().each(tasks, |_, (out, left, right, tokens)| {
-            let left = MatRef::new(&left[tokens.start * self.rank..tokens.end * self.rank], tokens.len(), self.rank);
-            self.outer(cpu.path(), out, gradient.scale, left, right);
-        });
-    }
-
-    /// The long sides of all tokens, projected.
-    fn project(&self, cpu: &Cpu, site: usize, gradient: SiteGradient<'_>, memory: &mut Projections) {
-        let (shape, tokens) = (self.sites[site], gradient.xa.len() / self.rank);
-        let [signs_in, signs_out] = &self.signs[site];
-        memory.inputs.reshape(tokens, self.width);
-        memory.outputs.reshape(tokens, self.width);
-        let parts = TOKENS_PER_TASK * self.width;
-        let parts = memory.inputs.data_mut().chunks_mut(parts).zip(memory.outputs.data_mut().chunks_mut(parts));
-        cpu.pool().each(parts, |task, (inputs, outputs)| {
-            let first = task * TOKENS_PER_TASK;
-            signs_in.project(cpu.path(), gradient.x, shape.d_in as usize, first, inputs);
-            signs_out.project(cpu.path(), gradient.d, shape.d_out as usize, first, outputs);
-        });
+        cpu.pool().each(tasks, |_, (out, left, right)| self.outer(cpu.path(), out, gradient.scale, left, right));
     }
 
     /// `out += scale * left^T right`, summed over tokens in order with fused multiply-add before scaling.
@@ -173,11 +181,4 @@ impl Sketcher {
         path.gemm_at(left, right, &mut MatMut::new(&mut sums, self.rank, self.width));
         out.iter_mut().zip(&sums).for_each(|(out, sum)| *out += scale * sum);
     }
-}
-
-/// Projected inputs and output gradients, whose memory is kept from one site to the next.
-#[derive(Debug, Default)]
-pub(crate) struct Projections {
-    inputs: Mat,
-    outputs: Mat,
 }

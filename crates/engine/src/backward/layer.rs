@@ -4,14 +4,14 @@ use std::ops::Range;
 
 use openledger_kernels::{Mat, MatMut, MatRef, Path};
 
-use super::{GradSink, SiteGrad, zeroed};
-use crate::forward::{Kept, Pass};
+use super::{GradSink, Probe, SiteGrad, zeroed};
+use crate::forward::{Kept, Pass, take};
 use crate::kv::KvPool;
 use crate::lora::{LoraAdapter, PackedSite};
-use crate::model::{Activation, Acts, RopeRows, SiteId, SiteKind};
+use crate::model::{Activation, Acts, RopeRows, SiteId, SiteInfo, SiteKind};
 
 /// Rows of one task of an adapter's products.
-const ROWS_PER_TASK: usize = 24;
+const ROWS_PER_TASK: usize = 48;
 
 /// What stays the same through the backward pass of one part of a batch.
 pub(super) struct Backward<'a> {
@@ -45,8 +45,10 @@ pub(crate) struct Grads {
     acts: Acts,
     /// An input computed again.
     x: Mat,
-    xa: Mat,
     db: Mat,
+    /// What the sink wants projected: up to three sites' inputs, one site's gradient by outputs.
+    xp: [Mat; 3],
+    dp: Mat,
     /// Attention's results, head by head.
     pub(super) heads: Vec<f32>,
 }
@@ -69,14 +71,14 @@ impl Backward<'_> {
             None => &g.h,
             Some([_, norm]) => self.through_norm(&kept.down_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
-        self.site(SiteId::new(index, SiteKind::Down), &g.x, out, Some(&mut g.gate), &mut products);
+        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        self.sites(index, &g.x, &[(SiteKind::Down, out)], Some(&mut g.gate), &mut products);
         self.activation_backward(kept, g);
         self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
         zeroed(&mut g.normed, rows, self.pass.weights.config.hidden);
-        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
-        self.site(SiteId::new(index, SiteKind::Gate), &g.x, &g.gate, Some(&mut g.normed), &mut products);
-        self.site(SiteId::new(index, SiteKind::Up), &g.x, &g.up, Some(&mut g.normed), &mut products);
+        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let ds = [(SiteKind::Gate, &g.gate), (SiteKind::Up, &g.up)];
+        self.sites(index, &g.x, &ds, Some(&mut g.normed), &mut products);
         self.add_through_norm(&kept.h_mid, &layer.ffn_norm, &g.normed, &mut g.h);
     }
 
@@ -87,8 +89,8 @@ impl Backward<'_> {
             None => &g.h,
             Some([norm, _]) => self.through_norm(&kept.o_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
-        self.site(SiteId::new(index, SiteKind::O), &kept.attn, out, Some(&mut g.attn), &mut products);
+        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        self.sites(index, &kept.attn, &[(SiteKind::O, out)], Some(&mut g.attn), &mut products);
     }
 
     fn attention_inputs(&self, index: usize, rope: &RopeRows, g: &mut Grads, sink: &mut dyn GradSink) {
@@ -101,32 +103,71 @@ impl Backward<'_> {
         }
         self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
         zeroed(&mut g.normed, self.pass.plan.rows(), self.pass.weights.config.hidden);
-        let mut products = Products { acts: &mut g.acts, xa: &mut g.xa, db: &mut g.db, sink };
-        for (kind, d) in [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)] {
-            // Nothing below the first layer has a gradient: embeddings are frozen.
-            let dx = (index > 0).then_some(&mut g.normed);
-            self.site(SiteId::new(index, kind), &g.x, d, dx, &mut products);
-        }
+        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let ds = [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)];
+        // Nothing below the first layer has a gradient: embeddings are frozen.
+        let dx = (index > 0).then_some(&mut g.normed);
+        self.sites(index, &g.x, &ds, dx, &mut products);
         if index > 0 {
             self.add_through_norm(&kept.h_in, &layer.attn_norm, &g.normed, &mut g.h);
         }
     }
 
-    /// One linear map and its adapter: adds to `dx`, tells the sink.
-    fn site(&self, id: SiteId, x: &Mat, d: &Mat, mut dx: Option<&mut Mat>, products: &mut Products<'_>) {
-        let weights = self.pass.weights;
-        let info = &weights.sites[id.index()];
-        if let Some(dx) = &mut dx {
-            let linear = weights.layers[info.layer].linear(info.kind);
-            products.acts.backward(self.pass.cpu, d.view(), linear, dx);
+    /// Some of a layer's linear maps of the same input, with their adapters: adds to `dx`, tells the sink.
+    fn sites(
+        &self,
+        layer: usize,
+        x: &Mat,
+        ds: &[(SiteKind, &Mat)],
+        mut dx: Option<&mut Mat>,
+        products: &mut Products<'_>,
+    ) {
+        let infos: Vec<_> =
+            ds.iter().map(|(kind, _)| &self.pass.weights.sites[SiteId::new(layer, *kind).index()]).collect();
+        self.project_inputs(&infos, x, products);
+        for (at, (info, (kind, d))) in infos.into_iter().zip(ds).enumerate() {
+            if let Some(dx) = &mut dx {
+                let linear = self.pass.weights.layers[layer].linear(*kind);
+                products.acts.backward(self.pass.cpu, d.view(), linear, dx);
+            }
+            // All adapters are configured alike, so the first answers for them.
+            let Some(first) = self.adapters().next().and_then(|(adapter, _)| adapter.packed(info.id)) else { continue };
+            self.adapter_products(info, first.rank(), d.view(), dx.as_deref_mut(), products);
+            let grad = SiteGrad {
+                site: info,
+                lora_scale: first.scale,
+                seqs: &self.seqs,
+                x: x.view(),
+                d: d.view(),
+                xa: self.kept[layer].xa[*kind as usize].view(),
+                db: products.db.view(),
+                projected: [products.xp[at].view(), products.dp.view()],
+            };
+            products.sink.site(self.pass.cpu, &grad);
         }
-        // All adapters are configured alike, so the first answers for them.
-        let Some(first) = self.adapters().next().and_then(|(adapter, _)| adapter.packed(id)) else { return };
-        self.adapter_products(id, first.a.view().rows(), x.view(), d.view(), dx, products);
-        let (xa, db) = (products.xa.view(), products.db.view());
-        let (x, d) = (x.view(), d.view());
-        let grad = SiteGrad { site: info, lora_scale: first.scale, seqs: &self.seqs, x, d, xa, db };
-        products.sink.site(self.pass.cpu, &grad);
+    }
+
+    /// The input times what the sink wants it projected by, for each site.
+    fn project_inputs(&self, infos: &[&SiteInfo], x: &Mat, products: &mut Products<'_>) {
+        let rows = x.view().rows();
+        let probes: Vec<_> = infos.iter().map(|info| products.sink.probe(info).map(|probe| probe.input)).collect();
+        for (probe, xp) in probes.iter().zip(&mut *products.xp) {
+            zeroed(xp, rows, probe.map_or(0, MatRef::cols));
+        }
+        let mut outs: Vec<_> = products.xp.iter_mut().map(Mat::data_mut).collect();
+        let mut tasks = Vec::new();
+        for first in (0..rows).step_by(ROWS_PER_TASK) {
+            let x = x.view().rows_at(first..rows.min(first + ROWS_PER_TASK));
+            let mut parts = Vec::with_capacity(probes.len());
+            for (probe, out) in probes.iter().zip(&mut outs) {
+                let Some(probe) = probe else { continue };
+                parts.push((*probe, MatMut::new(take(out, x.rows() * probe.cols()), x.rows(), probe.cols())));
+            }
+            if !parts.is_empty() {
+                tasks.push((x, parts));
+            }
+        }
+        self.pass.cpu.pool().each(tasks, |_, (x, mut parts)| self.pass.cpu.path().gemm_beside(x, &mut parts));
     }
 
     /// The adapters, each with its rows, in order.
@@ -134,28 +175,29 @@ impl Backward<'_> {
         self.pass.plan.segments.iter().filter_map(|segment| Some((segment.adapter?, &segment.rows)))
     }
 
-    /// `xa = x Aᵀ`, `db = d B`, `dx += s db A`.
+    /// `db = d B`, `dx += s db A`, and what the sink wants d projected by.
     fn adapter_products(
         &self,
-        id: SiteId,
+        info: &SiteInfo,
         rank: usize,
-        x: MatRef<'_>,
         d: MatRef<'_>,
         dx: Option<&mut Mat>,
         products: &mut Products<'_>,
     ) {
-        zeroed(products.xa, x.rows(), rank);
-        zeroed(products.db, x.rows(), rank);
-        let (mut xa, mut db) = (products.xa.data_mut(), products.db.data_mut());
+        let probe = products.sink.probe(info).map(|Probe { output, .. }| output);
+        let width = probe.map_or(0, MatRef::cols);
+        zeroed(products.db, d.rows(), rank);
+        zeroed(products.dp, d.rows(), width);
+        let (mut db, mut dp) = (products.db.data_mut(), products.dp.data_mut());
         let mut dx = dx.map(Mat::data_mut);
         let mut tasks = Vec::new();
         for (adapter, rows) in self.adapters() {
-            let Some(site) = adapter.packed(id) else { continue };
+            let Some(site) = adapter.packed(info.id) else { continue };
             for first in rows.clone().step_by(ROWS_PER_TASK) {
                 let rows = first..rows.end.min(first + ROWS_PER_TASK);
-                let (xa, db) = (take(&mut xa, rows.len() * rank), take(&mut db, rows.len() * rank));
-                let dx = dx.as_mut().map(|dx| take(dx, rows.len() * x.cols()));
-                tasks.push(AdapterTask { site, x: x.rows_at(rows.clone()), d: d.rows_at(rows), xa, db, dx });
+                let (db, dp) = (take(&mut db, rows.len() * rank), take(&mut dp, rows.len() * width));
+                let dx = dx.as_mut().map(|dx| take(dx, rows.len() * info.d_in));
+                tasks.push(AdapterTask { site, d: d.rows_at(rows), probe, db, dp, dx });
             }
         }
         self.pass.cpu.pool().each(tasks, |_, task| task.run(self.pass.cpu.path()));
@@ -210,32 +252,27 @@ impl Backward<'_> {
     }
 }
 
-/// Cuts the first `len` elements off `rest`.
-fn take<'a>(rest: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
-    let (first, after) = std::mem::take(rest).split_at_mut(len);
-    *rest = after;
-    first
-}
-
 /// An adapter's products for some rows of one site.
 struct AdapterTask<'a> {
     site: &'a PackedSite,
-    x: MatRef<'a>,
     d: MatRef<'a>,
-    xa: &'a mut [f32],
+    probe: Option<MatRef<'a>>,
     db: &'a mut [f32],
+    dp: &'a mut [f32],
     dx: Option<&'a mut [f32]>,
 }
 
 impl AdapterTask<'_> {
     fn run(self, path: Path) {
-        let (rows, cols, rank) = (self.x.rows(), self.x.cols(), self.site.a.view().rows());
-        path.gemm(self.x, self.site.a_t.view(), &mut MatMut::new(self.xa, rows, rank));
-        path.gemm(self.d, self.site.b.view(), &mut MatMut::new(self.db, rows, rank));
+        let (rows, rank) = (self.d.rows(), self.site.rank());
+        let mut products = vec![(self.site.b.view(), MatMut::new(self.db, rows, rank))];
+        products.extend(self.probe.map(|probe| (probe, MatMut::new(self.dp, rows, probe.cols()))));
+        path.gemm_beside(self.d, &mut products);
         if let Some(dx) = self.dx {
             let mut scaled = self.db.to_vec();
             path.scale(&mut scaled, self.site.scale);
-            path.gemm(MatRef::new(&scaled, rows, rank), self.site.a.view(), &mut MatMut::new(dx, rows, cols));
+            let a = self.site.a.view();
+            path.gemm(MatRef::new(&scaled, rows, rank), a, &mut MatMut::new(dx, rows, a.cols()));
         }
     }
 }
@@ -243,7 +280,8 @@ impl AdapterTask<'_> {
 /// Where an adapter's products go.
 struct Products<'a> {
     acts: &'a mut Acts,
-    xa: &'a mut Mat,
     db: &'a mut Mat,
+    xp: &'a mut [Mat; 3],
+    dp: &'a mut Mat,
     sink: &'a mut dyn GradSink,
 }

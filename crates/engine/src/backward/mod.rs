@@ -69,6 +69,17 @@ pub struct SiteGrad<'a> {
     pub xa: MatRef<'a>,
     /// Gradients by outputs times B.
     pub db: MatRef<'a>,
+    /// Inputs, and gradients by outputs, times the sink's [`Probe`]; without columns where it has none.
+    pub projected: [MatRef<'a>; 2],
+}
+
+/// Two matrices that a sink wants a site's long sides multiplied by: next to the adapter's own products they cost little.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe<'a> {
+    /// in x any.
+    pub input: MatRef<'a>,
+    /// out x any.
+    pub output: MatRef<'a>,
 }
 
 /// Takes the parts of which every LoRA gradient is made.
@@ -76,6 +87,11 @@ pub struct SiteGrad<'a> {
 /// Called for every adapted site, with every sequence that has a target: layers from last to first; within a layer down,
 /// gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
 pub trait GradSink {
+    /// What the sink wants the long sides of a site projected by, if anything.
+    fn probe(&self, _site: &SiteInfo) -> Option<Probe<'_>> {
+        None
+    }
+
     /// One site; `cpu` has the pass's threads.
     fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>);
 }

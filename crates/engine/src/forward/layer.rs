@@ -2,7 +2,7 @@
 
 use openledger_kernels::{Cpu, Mat, Path};
 
-use super::{Plan, adapt_rows};
+use super::{Adapted, Plan, adapt_rows};
 use crate::kv::KvPool;
 use crate::model::{Activation, Acts, Product, RopeRows, SiteId, SiteKind, Weights};
 
@@ -36,6 +36,8 @@ pub(crate) struct Kept {
     pub(crate) h_mid: Mat,
     pub(crate) gate: Mat,
     pub(crate) up: Mat,
+    /// Each site's input times its adapter's Aᵀ, by kind.
+    pub(crate) xa: [Mat; SiteKind::ALL.len()],
 }
 
 /// What a layer needs meanwhile.
@@ -80,7 +82,7 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_in, &layer.attn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Q, &mut kept.q), (SiteKind::K, &mut work.k), (SiteKind::V, &mut work.v)];
-        self.linear(index, &work.normed, &mut work.acts, outs);
+        self.linear(index, &work.normed, &mut work.acts, outs, &mut kept.xa);
         if let Some([q, k]) = &layer.qk_norms {
             self.head_norm(q, &mut kept.q, &mut kept.q_raw);
             self.head_norm(k, &mut work.k, &mut kept.k_raw);
@@ -90,7 +92,8 @@ impl Pass<'_> {
     }
 
     fn attention_output(&self, index: usize, kept: &mut Kept, work: &mut Work) {
-        self.linear(index, &kept.attn, &mut work.acts, vec![(SiteKind::O, &mut kept.h_mid)]);
+        let outs = vec![(SiteKind::O, &mut kept.h_mid)];
+        self.linear(index, &kept.attn, &mut work.acts, outs, &mut kept.xa);
         if let Some([norm, _]) = &self.weights.layers[index].post_norms {
             std::mem::swap(&mut kept.h_mid, &mut kept.o_raw);
             self.norm(&kept.o_raw, norm, &mut kept.h_mid);
@@ -102,9 +105,10 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_mid, &layer.ffn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Gate, &mut kept.gate), (SiteKind::Up, &mut kept.up)];
-        self.linear(index, &work.normed, &mut work.acts, outs);
+        self.linear(index, &work.normed, &mut work.acts, outs, &mut kept.xa);
         self.activation(&kept.gate, &kept.up, &mut work.act);
-        self.linear(index, &work.act, &mut work.acts, vec![(SiteKind::Down, &mut work.h_out)]);
+        let outs = vec![(SiteKind::Down, &mut work.h_out)];
+        self.linear(index, &work.act, &mut work.acts, outs, &mut kept.xa);
         if let Some([_, norm]) = &layer.post_norms {
             std::mem::swap(&mut work.h_out, &mut kept.down_raw);
             self.norm(&kept.down_raw, norm, &mut work.h_out);
@@ -113,7 +117,14 @@ impl Pass<'_> {
     }
 
     /// Some of a layer's linear maps of the same input, with biases and adapters.
-    fn linear(&self, layer: usize, x: &Mat, acts: &mut Acts, mut outs: Vec<(SiteKind, &mut Mat)>) {
+    fn linear(
+        &self,
+        layer: usize,
+        x: &Mat,
+        acts: &mut Acts,
+        mut outs: Vec<(SiteKind, &mut Mat)>,
+        xa: &mut [Mat; SiteKind::ALL.len()],
+    ) {
         let weights = &self.weights.layers[layer];
         let products = outs.iter_mut().map(|(kind, out)| Product { linear: weights.linear(*kind), out });
         acts.multiply(self.cpu, x.view(), products.collect());
@@ -123,7 +134,9 @@ impl Pass<'_> {
                 self.by_rows(out, |_, row, path| path.add(bias, row));
             }
         }
-        let sites = outs.into_iter().map(|(kind, out)| (SiteId::new(layer, kind), out));
+        // Maps of the same input follow one another in the order of kinds.
+        let xa = xa.iter_mut().skip(outs[0].0 as usize);
+        let sites = outs.into_iter().zip(xa).map(|((kind, y), xa)| Adapted { id: SiteId::new(layer, kind), y, xa });
         adapt_rows(self.cpu, &self.plan.segments, x.view(), sites.collect());
     }
 

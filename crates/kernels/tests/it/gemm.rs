@@ -14,6 +14,16 @@ fn defined(a: impl Fn(usize, usize) -> f32, b: &[f32], (m, n, k): (usize, usize,
     c
 }
 
+fn products<'a>(
+    right: &'a [Vec<f32>],
+    to: &'a mut [Vec<f32>],
+    widths: &[usize],
+    (m, k): (usize, usize),
+) -> Vec<(MatRef<'a>, MatMut<'a>)> {
+    let sides = right.iter().zip(to).zip(widths);
+    sides.map(|((b, c), n)| (MatRef::new(b, k, *n), MatMut::new(c, m, *n))).collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
 
@@ -26,6 +36,20 @@ proptest! {
             let cpu = Cpu::with_path(threads, path);
             cpu.gemm(MatRef::new(&a, m, k), MatRef::new(&b, k, n), &mut MatMut::new(&mut got, m, n));
             prop_assert_eq!(&bits(&got), &expected, "{}", path.name());
+        }
+    }
+
+    #[test]
+    fn products_side_by_side_have_the_bits_of_each_alone((m, widths, k, seed) in (1usize..60, prop::collection::vec(0usize..40, 0..5), 0usize..600, any::<u64>())) {
+        let a = numbers(seed, m * k);
+        let a = MatRef::new(&a, m, k);
+        let right = (1..).zip(&widths).map(|(i, n)| numbers(seed ^ i, k * n)).collect::<Vec<_>>();
+        let start = (9..).zip(&widths).map(|(i, n)| numbers(seed ^ i, m * n)).collect::<Vec<_>>();
+        for path in Path::available() {
+            let (mut alone, mut beside) = (start.clone(), start.clone());
+            products(&right, &mut alone, &widths, (m, k)).iter_mut().for_each(|(b, c)| path.gemm(a, *b, c));
+            path.gemm_beside(a, &mut products(&right, &mut beside, &widths, (m, k)));
+            prop_assert_eq!(alone.iter().map(|c| bits(c)).collect::<Vec<_>>(), beside.iter().map(|c| bits(c)).collect::<Vec<_>>(), "{}", path.name());
         }
     }
 

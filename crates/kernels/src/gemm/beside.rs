@@ -1,0 +1,92 @@
+//! Products of one left side with several right sides: narrow ones lie side by side in one vector.
+
+use super::{INNER, Left, Out, PACK_ROWS_MIN, PANEL, Right, Size, check};
+use crate::path::Path;
+use crate::{MatMut, MatRef};
+
+/// Columns that are moved as one vector: the usual rank of an adapter.
+const HALF: usize = PANEL / 2;
+
+/// Some columns of a right side, and where in a panel they lie.
+struct Piece {
+    product: usize,
+    col: usize,
+    width: usize,
+    at: usize,
+}
+
+impl Path {
+    /// `c += a b` for each `(b, c)`, on this thread; the bits are those of [`gemm`](Self::gemm).
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn gemm_beside(self, a: MatRef<'_>, products: &mut [(MatRef<'_>, MatMut<'_>)]) {
+        products.iter().for_each(|(b, c)| check((a.rows(), a.cols()), *b, c));
+        if a.rows() < PACK_ROWS_MIN || products.len() == 1 {
+            return products.iter_mut().for_each(|(b, c)| self.gemm(a, *b, c));
+        }
+        for pieces in panels(products) {
+            self.pieces(a, &pieces, products);
+        }
+    }
+
+    /// One panel of at most 16 columns.
+    fn pieces(self, a: MatRef<'_>, pieces: &[Piece], products: &mut [(MatRef<'_>, MatMut<'_>)]) {
+        let width = pieces.iter().map(|piece| piece.width).sum();
+        let mut sums = vec![[0.0f32; PANEL]; a.rows()];
+        for Piece { product, col, width, at } in pieces {
+            let stored = products[*product].1.data.chunks_exact(products[*product].1.cols);
+            sums.iter_mut().zip(stored).for_each(|(sums, stored)| copy(&stored[*col..*col + width], &mut sums[*at..]));
+        }
+        let mut packed = [[0.0f32; PANEL]; INNER];
+        for first in (0..a.cols()).step_by(INNER) {
+            let k = INNER.min(a.cols() - first);
+            for Piece { product, col, width, at } in pieces {
+                let b = products[*product].0.rows_at(first..first + k);
+                (0..k).zip(&mut packed).for_each(|(p, to)| copy(&b.row(p)[*col..*col + width], &mut to[*at..]));
+            }
+            let a = a.cols_at(first..first + k);
+            let left = Left { ptr: a.as_ptr(), row: a.stride(), col: 1 };
+            let right = Right { ptr: packed.as_ptr().cast(), stride: PANEL };
+            let out = Out { ptr: sums.as_mut_ptr().cast(), stride: PANEL };
+            // SAFETY: A has m rows of k elements, the packed copy k rows and the sums m rows of 16, and width <= 16.
+            unsafe { self.narrow(left, right, out, Size { m: a.rows(), n: width, k }) };
+        }
+        for Piece { product, col, width, at } in pieces {
+            let cols = products[*product].1.cols;
+            let stored = products[*product].1.data.chunks_exact_mut(cols);
+            sums.iter().zip(stored).for_each(|(sums, stored)| copy(&sums[*at..*at + width], &mut stored[*col..]));
+        }
+    }
+}
+
+/// Fills panels with the columns of all right sides, in order.
+fn panels(products: &[(MatRef<'_>, MatMut<'_>)]) -> Vec<Vec<Piece>> {
+    let mut panels = vec![Vec::new()];
+    let mut at = 0;
+    for (product, (b, _)) in products.iter().enumerate() {
+        let mut col = 0;
+        while col < b.cols() {
+            if at == PANEL {
+                panels.push(Vec::new());
+                at = 0;
+            }
+            let width = (PANEL - at).min(b.cols() - col);
+            if let Some(panel) = panels.last_mut() {
+                panel.push(Piece { product, col, width, at });
+            }
+            (at, col) = (at + width, col + width);
+        }
+    }
+    panels
+}
+
+/// Copies `from` to the start of `to`; the usual widths as vectors.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    match from.len() {
+        PANEL => to[..PANEL].copy_from_slice(&from[..PANEL]),
+        HALF => to[..HALF].copy_from_slice(&from[..HALF]),
+        width => to[..width].copy_from_slice(from),
+    }
+}
