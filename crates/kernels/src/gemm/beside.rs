@@ -36,14 +36,15 @@ impl Path {
         let mut sums = vec![[0.0f32; PANEL]; a.rows()];
         for Piece { product, col, width, at } in pieces {
             let stored = products[*product].1.data.chunks_exact(products[*product].1.cols);
-            sums.iter_mut().zip(stored).for_each(|(sums, stored)| copy(&stored[*col..*col + width], &mut sums[*at..]));
+            copy(*width, stored.map(|stored| &stored[*col..]).zip(sums.iter_mut().map(|sums| &mut sums[*at..])));
         }
         let mut packed = [[0.0f32; PANEL]; INNER];
         for first in (0..a.cols()).step_by(INNER) {
             let k = INNER.min(a.cols() - first);
             for Piece { product, col, width, at } in pieces {
                 let b = products[*product].0.rows_at(first..first + k);
-                (0..k).zip(&mut packed).for_each(|(p, to)| copy(&b.row(p)[*col..*col + width], &mut to[*at..]));
+                let rows = (0..k).map(|p| &b.row(p)[*col..]);
+                copy(*width, rows.zip(packed.iter_mut().map(|to| &mut to[*at..])));
             }
             let a = a.cols_at(first..first + k);
             let left = Left { ptr: a.as_ptr(), row: a.stride(), col: 1 };
@@ -55,7 +56,7 @@ impl Path {
         for Piece { product, col, width, at } in pieces {
             let cols = products[*product].1.cols;
             let stored = products[*product].1.data.chunks_exact_mut(cols);
-            sums.iter().zip(stored).for_each(|(sums, stored)| copy(&sums[*at..*at + width], &mut stored[*col..]));
+            copy(*width, sums.iter().map(|sums| &sums[*at..]).zip(stored.map(|stored| &mut stored[*col..])));
         }
     }
 }
@@ -81,12 +82,11 @@ fn panels(products: &[(MatRef<'_>, MatMut<'_>)]) -> Vec<Vec<Piece>> {
     panels
 }
 
-/// Copies `from` to the start of `to`; the usual widths as vectors.
-#[inline(always)]
-fn copy(from: &[f32], to: &mut [f32]) {
-    match from.len() {
-        PANEL => to[..PANEL].copy_from_slice(&from[..PANEL]),
-        HALF => to[..HALF].copy_from_slice(&from[..HALF]),
-        width => to[..width].copy_from_slice(from),
+/// Copies `width` elements of each pair; the usual widths without a look at their length.
+fn copy<'p>(width: usize, pairs: impl Iterator<Item = (&'p [f32], &'p mut [f32])>) {
+    match width {
+        PANEL => pairs.for_each(|(from, to)| to[..PANEL].copy_from_slice(&from[..PANEL])),
+        HALF => pairs.for_each(|(from, to)| to[..HALF].copy_from_slice(&from[..HALF])),
+        _ => pairs.for_each(|(from, to)| to[..width].copy_from_slice(&from[..width])),
     }
 }

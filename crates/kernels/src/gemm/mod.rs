@@ -60,7 +60,7 @@ impl<'a> SharedMut<'a> {
     ///
     /// # Safety
     /// The element must exist.
-    unsafe fn from(&self, row: usize, col: usize) -> Out {
+    pub(crate) unsafe fn from(&self, row: usize, col: usize) -> Out {
         // SAFETY: as the caller vouches.
         Out { ptr: unsafe { self.ptr.add(row * self.cols + col) }, stride: self.cols }
     }
@@ -92,10 +92,11 @@ struct Right {
     stride: usize,
 }
 
+/// A view of rows `stride` apart, to be written.
 #[derive(Clone, Copy)]
-struct Out {
-    ptr: *mut f32,
-    stride: usize,
+pub(crate) struct Out {
+    pub(crate) ptr: *mut f32,
+    pub(crate) stride: usize,
 }
 
 /// Sizes of a product: C is m x n, the inner dimension k.

@@ -4,27 +4,28 @@
 
 use std::arch::x86_64::*;
 
-use super::{BLOCK, QuantisedRows, TILE, TileBlock};
+use super::matmul::{Rows, Start};
+use super::{BLOCK, TILE, TileBlock};
 
 /// Rows that share one pass over the weights: 8 accumulators, 2 weights and their magnitudes, and what a product needs.
 pub(super) const ROWS: usize = 4;
 
-/// Continues the sums of 16 outputs of `R` consecutive rows, from signed weights; the tile's sums are those at `t`.
+/// The sums of 16 outputs of `R` consecutive rows, from signed weights.
+///
+/// # Safety
+/// The tile must be as wide as x, x must have R rows from `row` on, and R rows of 16 outputs must be this caller's alone.
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn tile_rows<const T: usize, const R: usize>(
-    (t, tile): (usize, &[TileBlock]),
-    x: &QuantisedRows,
-    row: usize,
-    acc: &mut [[[f32; TILE]; T]],
-) {
+pub(super) unsafe fn tile_rows<const R: usize>(tile: &[TileBlock], rows: Rows<'_>) {
+    let Rows { x, row, out: stored, from } = rows;
     let width = x.width();
-    assert!(tile.len() == width && row + R <= x.rows() && acc.len() >= R, "tile of another shape");
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let scales = x.scales[row * width..(row + R) * width].as_ptr();
     let mut out = [[_mm256_setzero_ps(); 2]; R];
-    for (out, acc) in out.iter_mut().zip(&*acc) {
-        // SAFETY: `acc` has 16 elements.
-        *out = unsafe { [0, 8].map(|at| _mm256_loadu_ps(acc[t].as_ptr().add(at))) };
+    if from == Start::Stored {
+        for (r, out) in out.iter_mut().enumerate() {
+            // SAFETY: row r has 16 outputs.
+            *out = unsafe { [0, 8].map(|at| _mm256_loadu_ps(stored.ptr.add(r * stored.stride + at))) };
+        }
     }
     for (b, block) in tile.iter().enumerate() {
         // SAFETY: `bytes` points at R rows of `width * BLOCK` integers and b < width.
@@ -40,11 +41,12 @@ pub(super) fn tile_rows<const T: usize, const R: usize>(
             }
         }
     }
-    for (acc, out) in acc.iter_mut().zip(out) {
-        // SAFETY: `acc` has 16 elements.
+    for (r, out) in out.into_iter().enumerate() {
+        // SAFETY: row r has 16 outputs.
         unsafe {
-            _mm256_storeu_ps(acc[t].as_mut_ptr(), out[0]);
-            _mm256_storeu_ps(acc[t].as_mut_ptr().add(8), out[1]);
+            let at = stored.ptr.add(r * stored.stride);
+            _mm256_storeu_ps(at, out[0]);
+            _mm256_storeu_ps(at.add(8), out[1]);
         }
     }
 }

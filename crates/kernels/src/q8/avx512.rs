@@ -6,32 +6,33 @@
 use std::arch::x86_64::*;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::{BLOCK, QuantisedRows, TILE, TileBlock};
+use super::matmul::{Rows, Start};
+use super::{BLOCK, TILE, TileBlock};
 
 /// Rows that share one pass over the weights: twelve sums and as many dot products stay in registers.
 pub(super) const ROWS: usize = 6;
 
-/// Continues the sums of `T` tiles of 16 outputs, for `R` consecutive rows, from weights in quadruples.
+/// The sums of `T` tiles of 16 outputs, for `R` consecutive rows, from weights in quadruples.
+///
+/// # Safety
+/// The tiles must be as wide as x, x must have R rows from `row` on, and R rows of T tiles must be this caller's alone.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) fn tile_rows<const T: usize, const R: usize>(
-    tiles: [&[TileBlock]; T],
-    x: &QuantisedRows,
-    row: usize,
-    acc: &mut [[[f32; TILE]; T]],
-) {
+pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>) {
+    let Rows { x, row, out: stored, from } = rows;
     let width = x.width();
-    let fits = tiles.iter().all(|tile| tile.len() == width) && row + R <= x.rows() && acc.len() >= R;
-    assert!(fits, "tile of another shape");
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let at = row * width..(row + R) * width;
     let (scales, offsets) = (x.scales[at.clone()].as_ptr(), x.offsets[at].as_ptr());
     let mut out = [[_mm512_setzero_ps(); T]; R];
-    for (out, acc) in out.iter_mut().zip(&*acc) {
-        // SAFETY: each tile's sums are 16 elements.
-        *out = std::array::from_fn(|t| unsafe { _mm512_loadu_ps(acc[t].as_ptr()) });
+    if from == Start::Stored {
+        for (r, out) in out.iter_mut().enumerate() {
+            // SAFETY: row r has T tiles of 16 outputs.
+            *out = std::array::from_fn(|t| unsafe { _mm512_loadu_ps(stored.ptr.add(r * stored.stride + t * TILE)) });
+        }
     }
     for b in 0..width {
-        let blocks = tiles.map(|tile| &tile[b]);
+        // SAFETY: the tiles have `width` blocks, as the caller vouches.
+        let blocks = tiles.map(|tile| unsafe { tile.get_unchecked(b) });
         // SAFETY: `offsets` and `scales` point at R rows of `width` numbers, r < R and b < width.
         let offset = |r: usize| unsafe { *offsets.add(r * width + b) };
         let mut dots: [[__m512i; T]; R] = std::array::from_fn(|r| [_mm512_set1_epi32(offset(r)); T]);
@@ -48,10 +49,10 @@ pub(super) fn tile_rows<const T: usize, const R: usize>(
             }
         }
     }
-    for (acc, out) in acc.iter_mut().zip(out) {
-        for (acc, out) in acc.iter_mut().zip(out) {
-            // SAFETY: each tile's sums are 16 elements.
-            unsafe { _mm512_storeu_ps(acc.as_mut_ptr(), out) };
+    for (r, out) in out.into_iter().enumerate() {
+        for (t, out) in out.into_iter().enumerate() {
+            // SAFETY: row r has T tiles of 16 outputs.
+            unsafe { _mm512_storeu_ps(stored.ptr.add(r * stored.stride + t * TILE), out) };
         }
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{BLOCK, Layout, Q8Matrix, QuantisedRows, TILE, TileBlock, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
-use crate::gemm::SharedMut;
+use crate::gemm::{Out, SharedMut};
 use crate::path::{Kind, Path};
 use crate::{Cpu, MatMut};
 
@@ -26,9 +26,20 @@ const PREFETCH_PASSES_MIN: usize = 4;
 
 /// Where a product's sums begin.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     Zero,
     Stored,
+}
+
+/// Some rows of a product at one tile, or at several that follow one another.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a> {
+    pub(super) x: &'a QuantisedRows,
+    /// The first row.
+    pub(super) row: usize,
+    /// Its first output.
+    pub(super) out: Out,
+    pub(super) from: Start,
 }
 
 /// One product `y = x W^T` of several that share `x`.
@@ -122,43 +133,67 @@ impl Task<'_> {
 
     /// The outputs of `T` tiles, from `tile` on, of some rows.
     fn tile_rows<const T: usize>(&self, tile: usize, rows: Range<usize>) {
-        let tiles = std::array::from_fn(|t| self.weights.tile(tile + t));
+        let tiles: [_; T] = std::array::from_fn(|t| self.weights.tile(tile + t));
         let cols = (T * TILE).min(self.weights.rows() - tile * TILE);
-        // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
-        let stored = |row| unsafe { self.out.segment(row, tile * TILE, cols) };
         let mut ahead = self.ahead::<T>(tile, rows.len());
-        let mut acc = [[[0.0; TILE]; T]; ROWS_MAX];
         let mut row = rows.start;
         while row < rows.end {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
-            let acc = &mut acc[..count];
-            match self.from {
-                Start::Zero => acc.fill([[0.0; TILE]; T]),
-                Start::Stored => (row..).zip(&mut *acc).for_each(|(row, acc)| load(stored(row), acc)),
-            }
             ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
-            some_rows(self.path, tiles, self.weights.layout, self.x, row, acc);
-            (row..).zip(&*acc).for_each(|(row, acc)| save(acc, stored(row)));
+            if cols == T * TILE {
+                // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
+                unsafe { self.some_rows(tiles, row, count, self.out.from(row, tile * TILE)) };
+            } else {
+                self.last_tiles(tiles, row..row + count, tile * TILE, cols);
+            }
             row += count;
+        }
+    }
+
+    /// Tiles that end past the matrix's last output: by way of memory that has room for all of a tile.
+    fn last_tiles<const T: usize>(&self, tiles: [&[TileBlock]; T], rows: Range<usize>, first: usize, cols: usize) {
+        // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
+        let stored = |row| unsafe { self.out.segment(row, first, cols) };
+        let mut sums = [[[0.0; TILE]; T]; ROWS_MAX];
+        for (row, sums) in rows.clone().zip(&mut sums) {
+            sums.as_flattened_mut()[..cols].copy_from_slice(stored(row));
+        }
+        let out = Out { ptr: sums.as_mut_ptr().cast(), stride: T * TILE };
+        // SAFETY: there is room for ROWS_MAX rows of T tiles.
+        unsafe { self.some_rows(tiles, rows.start, rows.len(), out) };
+        for (row, sums) in rows.zip(&sums) {
+            stored(row).copy_from_slice(&sums.as_flattened()[..cols]);
+        }
+    }
+
+    /// `count` rows, as many as one pass over the weights takes.
+    ///
+    /// # Safety
+    /// `out` must have `count` rows of `T` tiles that nobody else uses.
+    unsafe fn some_rows<const T: usize>(&self, tiles: [&[TileBlock]; T], row: usize, count: usize, out: Out) {
+        let (x, layout) = (self.x, self.weights.layout);
+        assert!(tiles.iter().all(|tile| tile.len() == x.width()) && row + count <= x.rows(), "tile of another shape");
+        let rows = Rows { x, row, out, from: self.from };
+        // SAFETY: a `Path` of this kind exists only where its features were detected; there are `count` rows of `x` from
+        // `row` on and of `out`, as the caller vouches, and the tiles are as wide as `x`.
+        unsafe {
+            match (self.path.0, layout) {
+                #[cfg(target_arch = "x86_64")]
+                (Kind::Avx512, Layout::Offset) => avx512_rows(tiles, rows, count),
+                #[cfg(target_arch = "x86_64")]
+                (Kind::Avx2 | Kind::Avx512, Layout::Signed) => {
+                    tiles.into_iter().enumerate().for_each(|(t, tile)| avx2_rows(tile, rows.tile(t), count));
+                }
+                _ => tiles.into_iter().enumerate().for_each(|(t, tile)| portable::tile_row(tile, layout, rows.tile(t))),
+            }
         }
     }
 }
 
-/// A row's sums; whole tiles as vectors, the last few outputs of a matrix one by one.
-#[inline(always)]
-fn load<const T: usize>(stored: &[f32], acc: &mut [[f32; TILE]; T]) {
-    match <&[[f32; TILE]; T]>::try_from(stored.as_chunks().0) {
-        Ok(whole) => *acc = *whole,
-        Err(_) => acc.as_flattened_mut()[..stored.len()].copy_from_slice(stored),
-    }
-}
-
-/// As [`load`], the other way.
-#[inline(always)]
-fn save<const T: usize>(acc: &[[f32; TILE]; T], stored: &mut [f32]) {
-    match <&mut [[f32; TILE]; T]>::try_from(stored.as_chunks_mut().0) {
-        Ok(whole) => *whole = *acc,
-        Err(_) => stored.copy_from_slice(&acc.as_flattened()[..stored.len()]),
+impl Rows<'_> {
+    /// The same rows at one of several tiles.
+    fn tile(self, tile: usize) -> Self {
+        Self { out: Out { ptr: self.out.ptr.wrapping_add(tile * TILE), ..self.out }, ..self }
     }
 }
 
@@ -175,64 +210,36 @@ fn rows_at_once(path: Path, layout: Layout, rows: usize) -> usize {
     if rows < 2 * most { rows.div_ceil(rows.div_ceil(most)) } else { most }
 }
 
-/// Continues the sums of as many rows as `acc` has.
-fn some_rows<const T: usize>(
-    path: Path,
-    tiles: [&[TileBlock]; T],
-    layout: Layout,
-    x: &QuantisedRows,
-    row: usize,
-    acc: &mut [[[f32; TILE]; T]],
-) {
-    match (path.0, layout) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a `Path` of this kind exists only where its features were detected.
-        (Kind::Avx512, Layout::Offset) => unsafe { avx512_rows(tiles, x, row, acc) },
-        #[cfg(target_arch = "x86_64")]
-        (Kind::Avx2 | Kind::Avx512, Layout::Signed) => {
-            for (t, tile) in tiles.into_iter().enumerate() {
-                // SAFETY: as above.
-                unsafe { avx2_rows((t, tile), x, row, acc) };
-            }
-        }
-        _ => {
-            for (row, acc) in (row..).zip(acc) {
-                tiles.iter().zip(acc).for_each(|(tile, acc)| portable::tile_row(tile, layout, x, row, acc));
-            }
-        }
-    }
-}
-
+/// # Safety
+/// As for [`avx2::tile_rows`], for `count` rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn avx2_rows<const T: usize>(
-    tile: (usize, &[TileBlock]),
-    x: &QuantisedRows,
-    row: usize,
-    acc: &mut [[[f32; TILE]; T]],
-) {
-    match acc.len() {
-        1 => avx2::tile_rows::<T, 1>(tile, x, row, acc),
-        2 => avx2::tile_rows::<T, 2>(tile, x, row, acc),
-        3 => avx2::tile_rows::<T, 3>(tile, x, row, acc),
-        _ => avx2::tile_rows::<T, { avx2::ROWS }>(tile, x, row, acc),
+unsafe fn avx2_rows(tile: &[TileBlock], rows: Rows<'_>, count: usize) {
+    // SAFETY: as the caller vouches; `count` is at most the last.
+    unsafe {
+        match count {
+            1 => avx2::tile_rows::<1>(tile, rows),
+            2 => avx2::tile_rows::<2>(tile, rows),
+            3 => avx2::tile_rows::<3>(tile, rows),
+            _ => avx2::tile_rows::<{ avx2::ROWS }>(tile, rows),
+        }
     }
 }
 
+/// # Safety
+/// As for [`avx512::tile_rows`], for `count` rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn avx512_rows<const T: usize>(
-    tiles: [&[TileBlock]; T],
-    x: &QuantisedRows,
-    row: usize,
-    acc: &mut [[[f32; TILE]; T]],
-) {
-    match acc.len() {
-        1 => avx512::tile_rows::<T, 1>(tiles, x, row, acc),
-        2 => avx512::tile_rows::<T, 2>(tiles, x, row, acc),
-        3 => avx512::tile_rows::<T, 3>(tiles, x, row, acc),
-        4 => avx512::tile_rows::<T, 4>(tiles, x, row, acc),
-        5 => avx512::tile_rows::<T, 5>(tiles, x, row, acc),
-        _ => avx512::tile_rows::<T, { avx512::ROWS }>(tiles, x, row, acc),
+unsafe fn avx512_rows<const T: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>, count: usize) {
+    // SAFETY: as the caller vouches; `count` is at most the last.
+    unsafe {
+        match count {
+            1 => avx512::tile_rows::<T, 1>(tiles, rows),
+            2 => avx512::tile_rows::<T, 2>(tiles, rows),
+            3 => avx512::tile_rows::<T, 3>(tiles, rows),
+            4 => avx512::tile_rows::<T, 4>(tiles, rows),
+            5 => avx512::tile_rows::<T, 5>(tiles, rows),
+            _ => avx512::tile_rows::<T, { avx512::ROWS }>(tiles, rows),
+        }
     }
 }

@@ -1,11 +1,20 @@
 //! The definition of the product, in plain Rust, for any layout.
 
-use super::{Layout, QuantisedRows, TILE, TileBlock};
+use super::matmul::{Rows, Start};
+use super::{Layout, TILE, TileBlock};
 
-/// Continues the sums of 16 outputs of one row.
-pub(super) fn tile_row(tile: &[TileBlock], layout: Layout, x: &QuantisedRows, row: usize, acc: &mut [f32; TILE]) {
+/// The sums of 16 outputs of one row.
+///
+/// # Safety
+/// The row's 16 outputs must be this caller's alone.
+pub(super) unsafe fn tile_row(tile: &[TileBlock], layout: Layout, rows: Rows<'_>) {
+    // SAFETY: as the caller vouches.
+    let acc = unsafe { &mut *rows.out.ptr.cast::<[f32; TILE]>() };
+    if rows.from == Start::Zero {
+        *acc = [0.0; TILE];
+    }
     for (b, block) in tile.iter().enumerate() {
-        let (scale, a) = x.block(row, b);
+        let (scale, a) = rows.x.block(rows.row, b);
         let dots = block.dots(layout, a);
         for ((acc, dot), weight_scale) in acc.iter_mut().zip(dots).zip(&block.scales) {
             *acc = (dot as f32).mul_add(weight_scale * scale, *acc);
