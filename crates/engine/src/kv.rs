@@ -1,5 +1,7 @@
 //! Keys and values of running sequences, in blocks of 16 tokens from one pool.
 
+use openledger_kernels::Mat;
+
 use crate::model::ModelConfig;
 
 /// Tokens in a block.
@@ -60,7 +62,8 @@ impl SeqKv {
 #[derive(Debug)]
 pub struct KvPool {
     shape: KvShape,
-    data: Vec<f32>,
+    /// One row a block.
+    data: Mat,
     holders: Vec<u32>,
     free: Vec<u32>,
 }
@@ -100,7 +103,7 @@ impl KvPool {
         let blocks = blocks.min(KV_BLOCKS_MAX);
         let shape = KvShape::of(config);
         let free = (0..blocks as u32).rev().collect();
-        Self { shape, data: vec![0.0; blocks * shape.block_len()], holders: vec![0; blocks], free }
+        Self { shape, data: Mat::zeros(blocks, shape.block_len()), holders: vec![0; blocks], free }
     }
 
     /// An empty sequence; blocks are taken as it grows.
@@ -151,7 +154,7 @@ impl KvPool {
     fn copy_block(&mut self, from: u32) -> Option<u32> {
         let to = self.take()?;
         let len = self.shape.block_len();
-        self.data.copy_within(from as usize * len..(from as usize + 1) * len, to as usize * len);
+        self.data.data_mut().copy_within(from as usize * len..(from as usize + 1) * len, to as usize * len);
         Some(to)
     }
 
@@ -230,12 +233,12 @@ impl KvPool {
     /// One layer of one block.
     pub(crate) fn layer(&self, block: u32, layer: usize) -> &[f32] {
         let start = self.layer_start(block, layer);
-        &self.data[start..start + self.shape.layer_len()]
+        &self.data.data()[start..start + self.shape.layer_len()]
     }
 
     pub(crate) fn layer_mut(&mut self, block: u32, layer: usize) -> &mut [f32] {
         let start = self.layer_start(block, layer);
-        &mut self.data[start..start + self.shape.layer_len()]
+        &mut self.data.data_mut()[start..start + self.shape.layer_len()]
     }
 
     fn layer_start(&self, block: u32, layer: usize) -> usize {

@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use openledger_kernels::{Cpu, Mat, Path, Q8Matrix, Q8Product, QuantisedRows};
+use openledger_kernels::{Cpu, Finish, Mat, MatMut, Path, Q8Matrix, Q8Product, QuantisedRows, Start};
 
 /// SmolLM2-135M's linear maps: outputs and inputs.
 const SHAPES: [(usize, usize); 4] = [(960, 576), (576, 576), (3072, 576), (576, 1536)];
@@ -61,14 +61,18 @@ fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
         let (mut x, mut y) = (Mat::zeros(rows, cols), Mat::zeros(rows, out));
         x.fill(0.5);
         cpu.quantise(x.view(), &mut q);
-        forward += best(|| cpu.q8_matmul(&q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]));
+        forward += best(|| cpu.q8_matmul(&q, &mut [product(&weights, y.view_mut())], Start::Zero));
         y.fill(0.25);
         let transposed = weights.transposed(cpu);
         backward += best(|| {
             cpu.quantise(y.view(), &mut q);
-            cpu.q8_matmul_add(&q, &mut [Q8Product { weights: &transposed, out: x.view_mut() }]);
+            cpu.q8_matmul(&q, &mut [product(&transposed, x.view_mut())], Start::Stored);
         });
         operations += 2.0 * (rows * out * cols) as f64 / 1e9;
     }
     (operations / forward, operations / backward)
+}
+
+fn product<'a>(weights: &'a Q8Matrix, out: MatMut<'a>) -> Q8Product<'a> {
+    Q8Product { weights, out, finish: Finish::default() }
 }

@@ -18,7 +18,7 @@ pub use adamw::{AdamW, AdamWState};
 pub use mat::{Mat, MatMut, MatRef};
 pub use path::Path;
 pub use pool::{THREADS_MAX, ThreadPool};
-pub use q8::{BLOCK, NotFinite, Q8Matrix, Q8Product, QuantisedRows, TILE};
+pub use q8::{BLOCK, Finish, NotFinite, Q8Matrix, Q8Product, QuantisedRows, Start, TILE, Tail};
 
 /// The processor as the engine sees it: a code path and a pool of threads.
 ///

@@ -1,5 +1,7 @@
 //! Row-major f32 matrices, owned and borrowed.
 
+use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+
 /// A borrowed row-major matrix; rows may lie further apart than they are long.
 #[derive(Clone, Copy, Debug)]
 pub struct MatRef<'a> {
@@ -82,7 +84,7 @@ impl<'a> MatRef<'a> {
     #[must_use]
     pub fn to_mat(self) -> Mat {
         let mut out = Mat::zeros(self.rows, self.cols);
-        (0..self.rows).for_each(|row| out.data[row * self.cols..(row + 1) * self.cols].copy_from_slice(self.row(row)));
+        (0..self.rows).for_each(|row| out.data_mut()[row * self.cols..(row + 1) * self.cols].copy_from_slice(self.row(row)));
         out
     }
 
@@ -90,7 +92,7 @@ impl<'a> MatRef<'a> {
     #[must_use]
     pub fn transposed(self) -> Mat {
         let mut out = Mat::zeros(self.cols, self.rows);
-        transpose(self, &mut out.data);
+        transpose(self, out.data_mut());
         out
     }
 }
@@ -123,11 +125,35 @@ fn transpose(from: MatRef<'_>, to: &mut [f32]) {
     }
 }
 
+/// Elements of a cache line, which is also the widest vector.
+const LINE: usize = 16;
+
+/// A cache line's elements: rows of whole lines never share one, and no vector of theirs straddles two.
+#[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// As many lines, all zero, of memory that the system need not provide before it is written.
+fn zeroed(lines: usize) -> Vec<Line> {
+    if lines == 0 {
+        return Vec::new();
+    }
+    let layout = Layout::array::<Line>(lines).unwrap_or_else(|_| panic!("{lines} lines are more than memory can hold"));
+    // SAFETY: the layout is not empty; zero bytes are zeros; the vector has the layout's length, alignment and allocator.
+    unsafe {
+        let ptr = alloc_zeroed(layout);
+        if ptr.is_null() {
+            handle_alloc_error(layout);
+        }
+        Vec::from_raw_parts(ptr.cast(), lines, lines)
+    }
+}
+
 /// An owned row-major matrix.
 #[derive(Clone, Debug, Default)]
 pub struct Mat {
     /// At least the elements: a matrix that has been larger keeps its memory, written, for when it is so again.
-    data: Vec<f32>,
+    lines: Vec<Line>,
     rows: usize,
     cols: usize,
 }
@@ -136,13 +162,14 @@ impl Mat {
     /// All zero.
     #[must_use]
     pub fn zeros(rows: usize, cols: usize) -> Self {
-        Self { data: vec![0.0; rows * cols], rows, cols }
+        Self { lines: zeroed((rows * cols).div_ceil(LINE)), rows, cols }
     }
 
     /// Gives the matrix that shape, keeping its memory; what it holds afterwards is unspecified.
     pub fn reshape(&mut self, rows: usize, cols: usize) {
-        if self.data.len() < rows * cols {
-            self.data.resize(rows * cols, 0.0);
+        let lines = (rows * cols).div_ceil(LINE);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, Line([0.0; LINE]));
         }
         (self.rows, self.cols) = (rows, cols);
     }
@@ -174,13 +201,15 @@ impl Mat {
     /// All elements.
     #[must_use]
     pub fn data(&self) -> &[f32] {
-        &self.data[..self.rows * self.cols]
+        // SAFETY: the lines hold at least as many elements, all of them written, one after the other.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.rows * self.cols) }
     }
 
     /// All elements, to be changed.
     #[must_use]
     pub fn data_mut(&mut self) -> &mut [f32] {
-        &mut self.data[..self.rows * self.cols]
+        // SAFETY: as for `data`; they are borrowed with the matrix.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.rows * self.cols) }
     }
 }
 

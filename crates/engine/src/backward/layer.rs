@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use openledger_kernels::{Mat, MatMut, MatRef, Path};
+use openledger_kernels::{Finish, Mat, MatMut, MatRef, Path, Start, Tail};
 
 use super::{GradSink, Probe, SiteGrad, zeroed};
 use crate::forward::{Kept, Pass, take};
@@ -45,12 +45,20 @@ pub(crate) struct Grads {
     acts: Acts,
     /// An input computed again.
     x: Mat,
+    adapter: AdapterGrads,
+    /// Attention's results, head by head.
+    pub(super) heads: Vec<f32>,
+}
+
+/// Of one site at a time, the narrow products of gradients.
+#[derive(Debug, Default)]
+struct AdapterGrads {
+    /// d B, and the same times the adapter's factor.
     db: Mat,
+    scaled: Mat,
     /// What the sink wants projected: up to three sites' inputs, one site's gradient by outputs.
     xp: [Mat; 3],
     dp: Mat,
-    /// Attention's results, head by head.
-    pub(super) heads: Vec<f32>,
 }
 
 impl Backward<'_> {
@@ -64,19 +72,16 @@ impl Backward<'_> {
 
     fn feed_forward(&self, index: usize, g: &mut Grads, sink: &mut dyn GradSink) {
         let (kept, layer) = (&self.kept[index], &self.pass.weights.layers[index]);
-        let (rows, ffn) = (self.pass.plan.rows(), self.pass.weights.config.ffn);
         self.pass.activation(&kept.gate, &kept.up, &mut g.x);
-        zeroed(&mut g.gate, rows, ffn);
         let out = match &layer.post_norms {
             None => &g.h,
             Some([_, norm]) => self.through_norm(&kept.down_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         self.sites(index, &g.x, &[(SiteKind::Down, out)], Some(&mut g.gate), &mut products);
         self.activation_backward(kept, g);
         self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
-        zeroed(&mut g.normed, rows, self.pass.weights.config.hidden);
-        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         let ds = [(SiteKind::Gate, &g.gate), (SiteKind::Up, &g.up)];
         self.sites(index, &g.x, &ds, Some(&mut g.normed), &mut products);
         self.add_through_norm(&kept.h_mid, &layer.ffn_norm, &g.normed, &mut g.h);
@@ -84,12 +89,11 @@ impl Backward<'_> {
 
     fn attention_output(&self, index: usize, g: &mut Grads, sink: &mut dyn GradSink) {
         let kept = &self.kept[index];
-        zeroed(&mut g.attn, self.pass.plan.rows(), self.pass.weights.config.q_dim());
         let out = match &self.pass.weights.layers[index].post_norms {
             None => &g.h,
             Some([norm, _]) => self.through_norm(&kept.o_raw, norm, &g.h, &mut g.raw),
         };
-        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         self.sites(index, &kept.attn, &[(SiteKind::O, out)], Some(&mut g.attn), &mut products);
     }
 
@@ -102,8 +106,7 @@ impl Backward<'_> {
             self.through_head_norm(&kept.k_raw, k, &mut g.k);
         }
         self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
-        zeroed(&mut g.normed, self.pass.plan.rows(), self.pass.weights.config.hidden);
-        let mut products = Products { acts: &mut g.acts, db: &mut g.db, xp: &mut g.xp, dp: &mut g.dp, sink };
+        let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         let ds = [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)];
         // Nothing below the first layer has a gradient: embeddings are frozen.
         let dx = (index > 0).then_some(&mut g.normed);
@@ -113,7 +116,7 @@ impl Backward<'_> {
         }
     }
 
-    /// Some of a layer's linear maps of the same input, with their adapters: adds to `dx`, tells the sink.
+    /// Some of a layer's linear maps of the same input, with their adapters: `dx` becomes their sum, the sink is told.
     fn sites(
         &self,
         layer: usize,
@@ -126,13 +129,19 @@ impl Backward<'_> {
             ds.iter().map(|(kind, _)| &self.pass.weights.sites[SiteId::new(layer, *kind).index()]).collect();
         self.project_inputs(&infos, x, products);
         for (at, (info, (kind, d))) in infos.into_iter().zip(ds).enumerate() {
+            // All adapters are configured alike, so the first answers for them.
+            let first = self.adapters().next().and_then(|(adapter, _)| adapter.packed(info.id));
+            if let Some(first) = first {
+                self.adapter_products(info, first.rank(), d.view(), products);
+            }
             if let Some(dx) = &mut dx {
                 let linear = self.pass.weights.layers[layer].linear(*kind);
-                products.acts.backward(self.pass.cpu, d.view(), linear, dx);
+                let start = if at == 0 { Start::Zero } else { Start::Stored };
+                let finish = Finish { bias: None, tails: self.tails(info.id, &products.adapter.scaled) };
+                products.acts.backward(self.pass.cpu, d.view(), linear, dx, (start, finish));
             }
-            // All adapters are configured alike, so the first answers for them.
-            let Some(first) = self.adapters().next().and_then(|(adapter, _)| adapter.packed(info.id)) else { continue };
-            self.adapter_products(info, first.rank(), d.view(), dx.as_deref_mut(), products);
+            let Some(first) = first else { continue };
+            let AdapterGrads { db, xp, dp, .. } = &*products.adapter;
             let grad = SiteGrad {
                 site: info,
                 lora_scale: first.scale,
@@ -140,21 +149,30 @@ impl Backward<'_> {
                 x: x.view(),
                 d: d.view(),
                 xa: self.kept[layer].xa[*kind as usize].view(),
-                db: products.db.view(),
-                projected: [products.xp[at].view(), products.dp.view()],
+                db: db.view(),
+                projected: [xp[at].view(), dp.view()],
             };
             products.sink.site(self.pass.cpu, &grad);
         }
+    }
+
+    /// `s db A` for every adapter at the site: to be added to the gradient by its input.
+    fn tails<'t>(&'t self, id: SiteId, scaled: &'t Mat) -> Vec<Tail<'t>> {
+        let tail = |(adapter, rows): (&'t LoraAdapter, &Range<usize>)| {
+            let right = adapter.packed(id)?.a.view();
+            Some(Tail { rows: rows.clone(), left: scaled.view().rows_at(rows.clone()), right })
+        };
+        self.adapters().filter_map(tail).collect()
     }
 
     /// The input times what the sink wants it projected by, for each site.
     fn project_inputs(&self, infos: &[&SiteInfo], x: &Mat, products: &mut Products<'_>) {
         let rows = x.view().rows();
         let probes: Vec<_> = infos.iter().map(|info| products.sink.probe(info).map(|probe| probe.input)).collect();
-        for (probe, xp) in probes.iter().zip(&mut *products.xp) {
+        for (probe, xp) in probes.iter().zip(&mut products.adapter.xp) {
             zeroed(xp, rows, probe.map_or(0, MatRef::cols));
         }
-        let mut outs: Vec<_> = products.xp.iter_mut().map(Mat::data_mut).collect();
+        let mut outs: Vec<_> = products.adapter.xp.iter_mut().map(Mat::data_mut).collect();
         let mut tasks = Vec::new();
         for first in (0..rows).step_by(ROWS_PER_TASK) {
             let x = x.view().rows_at(first..rows.min(first + ROWS_PER_TASK));
@@ -175,29 +193,23 @@ impl Backward<'_> {
         self.pass.plan.segments.iter().filter_map(|segment| Some((segment.adapter?, &segment.rows)))
     }
 
-    /// `db = d B`, `dx += s db A`, and what the sink wants d projected by.
-    fn adapter_products(
-        &self,
-        info: &SiteInfo,
-        rank: usize,
-        d: MatRef<'_>,
-        dx: Option<&mut Mat>,
-        products: &mut Products<'_>,
-    ) {
+    /// `db = d B`, the same times the factor, and what the sink wants d projected by.
+    fn adapter_products(&self, info: &SiteInfo, rank: usize, d: MatRef<'_>, products: &mut Products<'_>) {
         let probe = products.sink.probe(info).map(|Probe { output, .. }| output);
         let width = probe.map_or(0, MatRef::cols);
-        zeroed(products.db, d.rows(), rank);
-        zeroed(products.dp, d.rows(), width);
-        let (mut db, mut dp) = (products.db.data_mut(), products.dp.data_mut());
-        let mut dx = dx.map(Mat::data_mut);
+        let AdapterGrads { db, scaled, dp, .. } = &mut *products.adapter;
+        zeroed(db, d.rows(), rank);
+        zeroed(dp, d.rows(), width);
+        scaled.reshape(d.rows(), rank);
+        let (mut db, mut scaled, mut dp) = (db.data_mut(), scaled.data_mut(), dp.data_mut());
         let mut tasks = Vec::new();
         for (adapter, rows) in self.adapters() {
             let Some(site) = adapter.packed(info.id) else { continue };
             for first in rows.clone().step_by(ROWS_PER_TASK) {
                 let rows = first..rows.end.min(first + ROWS_PER_TASK);
-                let (db, dp) = (take(&mut db, rows.len() * rank), take(&mut dp, rows.len() * width));
-                let dx = dx.as_mut().map(|dx| take(dx, rows.len() * info.d_in));
-                tasks.push(AdapterTask { site, d: d.rows_at(rows), probe, db, dp, dx });
+                let (db, scaled) = (take(&mut db, rows.len() * rank), take(&mut scaled, rows.len() * rank));
+                let dp = take(&mut dp, rows.len() * width);
+                tasks.push(AdapterTask { site, d: d.rows_at(rows), probe, db, scaled, dp });
             }
         }
         self.pass.cpu.pool().each(tasks, |_, task| task.run(self.pass.cpu.path()));
@@ -258,30 +270,30 @@ struct AdapterTask<'a> {
     d: MatRef<'a>,
     probe: Option<MatRef<'a>>,
     db: &'a mut [f32],
+    scaled: &'a mut [f32],
     dp: &'a mut [f32],
-    dx: Option<&'a mut [f32]>,
 }
 
 impl AdapterTask<'_> {
     fn run(self, path: Path) {
         let (rows, rank) = (self.d.rows(), self.site.rank());
-        let mut products = vec![(self.site.b.view(), MatMut::new(self.db, rows, rank))];
+        let mut products = vec![(self.site.b.view(), MatMut::new(&mut *self.db, rows, rank))];
         products.extend(self.probe.map(|probe| (probe, MatMut::new(self.dp, rows, probe.cols()))));
         path.gemm_beside(self.d, &mut products);
-        if let Some(dx) = self.dx {
-            let mut scaled = self.db.to_vec();
-            path.scale(&mut scaled, self.site.scale);
-            let a = self.site.a.view();
-            path.gemm(MatRef::new(&scaled, rows, rank), a, &mut MatMut::new(dx, rows, a.cols()));
-        }
+        self.scaled.copy_from_slice(self.db);
+        path.scale(self.scaled, self.site.scale);
     }
 }
 
 /// Where an adapter's products go.
 struct Products<'a> {
     acts: &'a mut Acts,
-    db: &'a mut Mat,
-    xp: &'a mut [Mat; 3],
-    dp: &'a mut Mat,
+    adapter: &'a mut AdapterGrads,
     sink: &'a mut dyn GradSink,
+}
+
+impl<'a> Products<'a> {
+    fn new(acts: &'a mut Acts, adapter: &'a mut AdapterGrads, sink: &'a mut dyn GradSink) -> Self {
+        Self { acts, adapter, sink }
+    }
 }

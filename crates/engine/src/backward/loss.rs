@@ -1,6 +1,6 @@
 //! From the last hidden states to losses and back.
 
-use openledger_kernels::{Mat, MatRef};
+use openledger_kernels::{Finish, Mat, MatRef, Start};
 
 use super::layer::{Backward, Grads};
 use super::{Item, SequenceLoss, zeroed};
@@ -75,8 +75,8 @@ impl Backward<'_> {
 
     fn through_output(&self, h: &Mat, positions: &[Position], logits: MatRef<'_>, acts: &mut Acts, grads: &mut Grads) {
         let (weights, cpu) = (self.pass.weights, self.pass.cpu);
-        let mut d = Mat::zeros(positions.len(), weights.config.hidden);
-        acts.backward(cpu, logits, weights.output(), &mut d);
+        let mut d = Mat::default();
+        acts.backward(cpu, logits, weights.output(), &mut d, (Start::Zero, Finish::default()));
         for (i, position) in positions.iter().enumerate() {
             let hidden = weights.config.hidden;
             let out = &mut grads.h.data_mut()[position.row * hidden..(position.row + 1) * hidden];

@@ -1,8 +1,8 @@
 //! One decoder layer over all rows of a batch.
 
-use openledger_kernels::{Cpu, Mat, Path};
+use openledger_kernels::{Cpu, Finish, Mat, Path};
 
-use super::{Adapted, Plan, adapt_rows};
+use super::{Plan, Shrunk, expansions, shrink_rows};
 use crate::kv::KvPool;
 use crate::model::{Activation, Acts, Product, RopeRows, SiteId, SiteKind, Weights};
 
@@ -40,10 +40,19 @@ pub(crate) struct Kept {
     pub(crate) xa: [Mat; SiteKind::ALL.len()],
 }
 
+/// What linear maps need besides their inputs and outputs.
+struct Maps<'a> {
+    acts: &'a mut Acts,
+    scaled: &'a mut [Mat; 3],
+    xa: &'a mut [Mat; SiteKind::ALL.len()],
+}
+
 /// What a layer needs meanwhile.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
     pub(crate) acts: Acts,
+    /// Of up to three sites, their inputs times Aᵀ and the adapter's factor.
+    scaled: [Mat; 3],
     pub(crate) rope: RopeRows,
     /// The layer's output.
     pub(crate) h_out: Mat,
@@ -82,7 +91,8 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_in, &layer.attn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Q, &mut kept.q), (SiteKind::K, &mut work.k), (SiteKind::V, &mut work.v)];
-        self.linear(index, &work.normed, &mut work.acts, outs, &mut kept.xa);
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        self.linear(index, &work.normed, maps, outs);
         if let Some([q, k]) = &layer.qk_norms {
             self.head_norm(q, &mut kept.q, &mut kept.q_raw);
             self.head_norm(k, &mut work.k, &mut kept.k_raw);
@@ -93,7 +103,8 @@ impl Pass<'_> {
 
     fn attention_output(&self, index: usize, kept: &mut Kept, work: &mut Work) {
         let outs = vec![(SiteKind::O, &mut kept.h_mid)];
-        self.linear(index, &kept.attn, &mut work.acts, outs, &mut kept.xa);
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        self.linear(index, &kept.attn, maps, outs);
         if let Some([norm, _]) = &self.weights.layers[index].post_norms {
             std::mem::swap(&mut kept.h_mid, &mut kept.o_raw);
             self.norm(&kept.o_raw, norm, &mut kept.h_mid);
@@ -105,10 +116,12 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_mid, &layer.ffn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Gate, &mut kept.gate), (SiteKind::Up, &mut kept.up)];
-        self.linear(index, &work.normed, &mut work.acts, outs, &mut kept.xa);
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        self.linear(index, &work.normed, maps, outs);
         self.activation(&kept.gate, &kept.up, &mut work.act);
         let outs = vec![(SiteKind::Down, &mut work.h_out)];
-        self.linear(index, &work.act, &mut work.acts, outs, &mut kept.xa);
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        self.linear(index, &work.act, maps, outs);
         if let Some([_, norm]) = &layer.post_norms {
             std::mem::swap(&mut work.h_out, &mut kept.down_raw);
             self.norm(&kept.down_raw, norm, &mut work.h_out);
@@ -117,27 +130,23 @@ impl Pass<'_> {
     }
 
     /// Some of a layer's linear maps of the same input, with biases and adapters.
-    fn linear(
-        &self,
-        layer: usize,
-        x: &Mat,
-        acts: &mut Acts,
-        mut outs: Vec<(SiteKind, &mut Mat)>,
-        xa: &mut [Mat; SiteKind::ALL.len()],
-    ) {
+    fn linear(&self, layer: usize, x: &Mat, work: Maps<'_>, outs: Vec<(SiteKind, &mut Mat)>) {
+        let Maps { acts, scaled, xa } = work;
         let weights = &self.weights.layers[layer];
-        let products = outs.iter_mut().map(|(kind, out)| Product { linear: weights.linear(*kind), out });
-        acts.multiply(self.cpu, x.view(), products.collect());
-        for (kind, out) in &mut outs {
-            if let (Some(biases), SiteKind::Q | SiteKind::K | SiteKind::V) = (&weights.qkv_bias, *kind) {
-                let bias = &biases[*kind as usize];
-                self.by_rows(out, |_, row, path| path.add(bias, row));
-            }
-        }
-        // Maps of the same input follow one another in the order of kinds.
-        let xa = xa.iter_mut().skip(outs[0].0 as usize);
-        let sites = outs.into_iter().zip(xa).map(|((kind, y), xa)| Adapted { id: SiteId::new(layer, kind), y, xa });
-        adapt_rows(self.cpu, &self.plan.segments, x.view(), sites.collect());
+        let segments = &self.plan.segments;
+        let kinds: Vec<_> = outs.iter().map(|(kind, _)| *kind).collect();
+        let shrunk = kinds.iter().zip(xa[kinds[0] as usize..].iter_mut().zip(&mut *scaled));
+        let shrunk = shrunk.map(|(kind, (xa, scaled))| Shrunk { id: SiteId::new(layer, *kind), xa, scaled });
+        shrink_rows(self.cpu, segments, x.view(), shrunk.collect());
+        let product = |((kind, out), scaled)| Product {
+            linear: weights.linear(kind),
+            out,
+            finish: Finish {
+                bias: weights.bias(kind),
+                tails: expansions(segments, SiteId::new(layer, kind), scaled),
+            },
+        };
+        acts.multiply(self.cpu, x.view(), outs.into_iter().zip(&*scaled).map(product).collect());
     }
 
     /// Calls `change(index, row, path)` on every row, on all threads.
@@ -193,7 +202,7 @@ impl Pass<'_> {
         self.by_rows(&mut work.normed, |i, out, path| {
             path.rms_norm(h.view().row(selected[i]), &self.weights.final_norm, config.eps, out);
         });
-        let product = Product { linear: self.weights.output(), out: logits };
+        let product = Product { linear: self.weights.output(), out: logits, finish: Finish::default() };
         work.acts.multiply(self.cpu, work.normed.view(), vec![product]);
         if let Some(cap) = config.final_softcap {
             self.by_rows(logits, |_, row, path| path.softcap(row, cap));

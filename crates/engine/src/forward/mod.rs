@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use openledger_kernels::{Mat, MatRef};
 
-pub(crate) use adapt::{Adapted, adapt_rows, take};
+pub(crate) use adapt::{Shrunk, expansions, shrink_rows, take};
 pub(crate) use layer::{Kept, Pass, Work};
 pub(crate) use plan::{Plan, PlanSeq, Segment};
 

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use alloy_primitives::Keccak256;
-use openledger_kernels::{Cpu, Mat, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows};
+use openledger_kernels::{Cpu, Finish, Mat, MatRef, NotFinite, Path, Q8Matrix, Q8Product, QuantisedRows, Start};
 
 use super::ModelOptions;
 
@@ -35,6 +35,7 @@ pub(crate) struct Acts {
 pub(crate) struct Product<'a> {
     pub(crate) linear: &'a Linear,
     pub(crate) out: &'a mut Mat,
+    pub(crate) finish: Finish<'a>,
 }
 
 impl Linear {
@@ -55,6 +56,13 @@ impl Linear {
         match self {
             Self::Q8 { w, .. } => w.rows(),
             Self::F32 { w, .. } => w.view().rows(),
+        }
+    }
+
+    pub(crate) fn d_in(&self) -> usize {
+        match self {
+            Self::Q8 { w, .. } => w.cols(),
+            Self::F32 { w, .. } => w.view().cols(),
         }
     }
 
@@ -95,7 +103,7 @@ impl Linear {
     }
 }
 
-fn dequantised(matrix: &Q8Matrix) -> Mat {
+fn dequantise(matrix: &Q8Matrix) -> Mat {
     let mut out = Mat::zeros(matrix.rows(), matrix.cols());
     let rows = out.data_mut().chunks_exact_mut(matrix.cols());
     rows.enumerate().for_each(|(row, out)| matrix.dequantise_row(row, out));
@@ -116,7 +124,7 @@ pub(crate) fn f32_bytes(values: &[f32]) -> Vec<u8> {
 }
 
 impl Acts {
-    /// `out = x W^T` for each product; every matrix gets its shape.
+    /// `out = x W^T` for each product, and what it finishes with; every matrix gets its shape.
     pub(crate) fn multiply(&mut self, cpu: &Cpu, x: MatRef<'_>, mut products: Vec<Product<'_>>) {
         for product in &mut products {
             product.out.reshape(x.rows(), product.linear.d_out());
@@ -125,31 +133,48 @@ impl Acts {
             cpu.quantise(x, &mut self.quantised);
         }
         let mut quantised = Vec::with_capacity(products.len());
-        for Product { linear, out } in products {
+        for Product { linear, out, finish } in products {
             match linear {
-                Linear::Q8 { w: weights, .. } => quantised.push(Q8Product { weights, out: out.view_mut() }),
-                Linear::F32 { w_t, .. } => {
-                    out.fill(0.0);
-                    cpu.gemm(x, w_t.view(), &mut out.view_mut());
-                }
+                Linear::Q8 { w: weights, .. } => quantised.push(Q8Product { weights, out: out.view_mut(), finish }),
+                Linear::F32 { w_t, .. } => exact(cpu, x, w_t.view(), out, (Start::Zero, finish)),
             }
         }
-        cpu.q8_matmul(&self.quantised, &mut quantised);
+        cpu.q8_matmul(&self.quantised, &mut quantised, Start::Zero);
     }
 
-    /// `dx += dy W`; with int8 blocks, of the integers of dy and of the transpose.
-    pub(crate) fn backward(&mut self, cpu: &Cpu, dy: MatRef<'_>, linear: &Linear, dx: &mut Mat) {
+    /// `dx = dy W` or `dx += dy W`, and what it finishes with; with int8 blocks, of the integers of dy and of the transpose.
+    /// A matrix that starts at zero gets its shape.
+    pub(crate) fn backward(
+        &mut self,
+        cpu: &Cpu,
+        dy: MatRef<'_>,
+        linear: &Linear,
+        dx: &mut Mat,
+        (start, finish): (Start, Finish<'_>),
+    ) {
+        if start == Start::Zero {
+            dx.reshape(dy.rows(), linear.d_in());
+        }
         match linear {
             Linear::Q8 { w, back: Back::Q8(w_t) } => {
                 let weights = w_t.get_or_init(|| w.transposed(cpu));
                 cpu.quantise(dy, &mut self.quantised);
-                cpu.q8_matmul_add(&self.quantised, &mut [Q8Product { weights, out: dx.view_mut() }]);
+                cpu.q8_matmul(&self.quantised, &mut [Q8Product { weights, out: dx.view_mut(), finish }], start);
             }
-            Linear::Q8 { w, back: Back::F32(exact) } => {
-                let exact = exact.get_or_init(|| dequantised(w));
-                cpu.gemm(dy, exact.view(), &mut dx.view_mut());
+            Linear::Q8 { w, back: Back::F32(dequantised) } => {
+                let weights = dequantised.get_or_init(|| dequantise(w));
+                exact(cpu, dy, weights.view(), dx, (start, finish));
             }
-            Linear::F32 { w, .. } => cpu.gemm(dy, w.view(), &mut dx.view_mut()),
+            Linear::F32 { w, .. } => exact(cpu, dy, w.view(), dx, (start, finish)),
         }
     }
+}
+
+/// The same in f32.
+fn exact(cpu: &Cpu, x: MatRef<'_>, w: MatRef<'_>, out: &mut Mat, (start, finish): (Start, Finish<'_>)) {
+    if start == Start::Zero {
+        out.fill(0.0);
+    }
+    cpu.gemm(x, w, &mut out.view_mut());
+    finish.apply(cpu.path(), &mut out.view_mut());
 }

@@ -99,6 +99,11 @@ impl Layer {
     pub(crate) fn linear(&self, kind: SiteKind) -> &Linear {
         &self.linears[kind as usize]
     }
+
+    /// What is added to a map's outputs: only queries, keys and values may have a bias.
+    pub(crate) fn bias(&self, kind: SiteKind) -> Option<&[f32]> {
+        self.qkv_bias.as_ref()?.get(kind as usize).map(Vec::as_slice)
+    }
 }
 
 impl fmt::Debug for Model {

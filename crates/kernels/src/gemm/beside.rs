@@ -2,7 +2,7 @@
 
 use super::{INNER, Left, Out, PACK_ROWS_MIN, PANEL, Right, Size, check};
 use crate::path::Path;
-use crate::{MatMut, MatRef};
+use crate::{Mat, MatMut, MatRef};
 
 /// Columns that are moved as one vector: the usual rank of an adapter.
 const HALF: usize = PANEL / 2;
@@ -33,30 +33,30 @@ impl Path {
     /// One panel of at most 16 columns.
     fn pieces(self, a: MatRef<'_>, pieces: &[Piece], products: &mut [(MatRef<'_>, MatMut<'_>)]) {
         let width = pieces.iter().map(|piece| piece.width).sum();
-        let mut sums = vec![[0.0f32; PANEL]; a.rows()];
+        let mut sums = Mat::zeros(a.rows(), PANEL);
         for Piece { product, col, width, at } in pieces {
             let stored = products[*product].1.data.chunks_exact(products[*product].1.cols);
-            copy(*width, stored.map(|stored| &stored[*col..]).zip(sums.iter_mut().map(|sums| &mut sums[*at..])));
+            copy(*width, stored.map(|stored| &stored[*col..]).zip(rows_mut(&mut sums).map(|sums| &mut sums[*at..])));
         }
-        let mut packed = [[0.0f32; PANEL]; INNER];
+        let mut packed = Mat::zeros(INNER.min(a.cols()), PANEL);
         for first in (0..a.cols()).step_by(INNER) {
             let k = INNER.min(a.cols() - first);
             for Piece { product, col, width, at } in pieces {
                 let b = products[*product].0.rows_at(first..first + k);
                 let rows = (0..k).map(|p| &b.row(p)[*col..]);
-                copy(*width, rows.zip(packed.iter_mut().map(|to| &mut to[*at..])));
+                copy(*width, rows.zip(rows_mut(&mut packed).map(|to| &mut to[*at..])));
             }
             let a = a.cols_at(first..first + k);
             let left = Left { ptr: a.as_ptr(), row: a.stride(), col: 1 };
-            let right = Right { ptr: packed.as_ptr().cast(), stride: PANEL };
-            let out = Out { ptr: sums.as_mut_ptr().cast(), stride: PANEL };
+            let right = Right { ptr: packed.data().as_ptr(), stride: PANEL };
+            let out = Out { ptr: sums.data_mut().as_mut_ptr(), stride: PANEL };
             // SAFETY: A has m rows of k elements, the packed copy k rows and the sums m rows of 16, and width <= 16.
             unsafe { self.narrow(left, right, out, Size { m: a.rows(), n: width, k }) };
         }
         for Piece { product, col, width, at } in pieces {
             let cols = products[*product].1.cols;
             let stored = products[*product].1.data.chunks_exact_mut(cols);
-            copy(*width, sums.iter().map(|sums| &sums[*at..]).zip(stored.map(|stored| &mut stored[*col..])));
+            copy(*width, sums.data().chunks_exact(PANEL).map(|sums| &sums[*at..]).zip(stored.map(|stored| &mut stored[*col..])));
         }
     }
 }
@@ -80,6 +80,10 @@ fn panels(products: &[(MatRef<'_>, MatMut<'_>)]) -> Vec<Vec<Piece>> {
         }
     }
     panels
+}
+
+fn rows_mut(panel: &mut Mat) -> impl Iterator<Item = &mut [f32]> {
+    panel.data_mut().chunks_exact_mut(PANEL)
 }
 
 /// Copies `width` elements of each pair; the usual widths without a look at their length.

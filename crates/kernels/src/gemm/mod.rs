@@ -79,17 +79,17 @@ impl<'a> SharedMut<'a> {
 
 /// A strided view of A: element (i, p) is at `i * row + p * col`, where one of the two is 1.
 #[derive(Clone, Copy)]
-struct Left {
-    ptr: *const f32,
-    row: usize,
-    col: usize,
+pub(crate) struct Left {
+    pub(crate) ptr: *const f32,
+    pub(crate) row: usize,
+    pub(crate) col: usize,
 }
 
 /// A view of rows `stride` apart.
 #[derive(Clone, Copy)]
-struct Right {
-    ptr: *const f32,
-    stride: usize,
+pub(crate) struct Right {
+    pub(crate) ptr: *const f32,
+    pub(crate) stride: usize,
 }
 
 /// A view of rows `stride` apart, to be written.
@@ -101,10 +101,10 @@ pub(crate) struct Out {
 
 /// Sizes of a product: C is m x n, the inner dimension k.
 #[derive(Clone, Copy)]
-struct Size {
-    m: usize,
-    n: usize,
-    k: usize,
+pub(crate) struct Size {
+    pub(crate) m: usize,
+    pub(crate) n: usize,
+    pub(crate) k: usize,
 }
 
 impl Cpu {
@@ -178,7 +178,7 @@ impl Path {
     ///
     /// # Safety
     /// The views must span A (m x k), B (k x n) and C (m x n), and C must be this caller's alone.
-    unsafe fn blocked(self, a: Left, b: Right, c: Out, size: Size) {
+    pub(crate) unsafe fn blocked(self, a: Left, b: Right, c: Out, size: Size) {
         for p in (0..size.k).step_by(INNER) {
             let k = INNER.min(size.k - p);
             for col in (0..size.n).step_by(PANEL) {

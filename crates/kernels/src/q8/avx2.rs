@@ -16,7 +16,7 @@ pub(super) const ROWS: usize = 4;
 /// The tile must be as wide as x, x must have R rows from `row` on, and R rows of 16 outputs must be this caller's alone.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn tile_rows<const R: usize>(tile: &[TileBlock], rows: Rows<'_>) {
-    let Rows { x, row, out: stored, from } = rows;
+    let Rows { x, row, out: stored, from, .. } = rows;
     let width = x.width();
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let scales = x.scales[row * width..(row + R) * width].as_ptr();

@@ -6,8 +6,10 @@
 use std::arch::x86_64::*;
 use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::matmul::{Rows, Start};
+use super::finish::TailRow;
+use super::matmul::{End, Rows, Start};
 use super::{BLOCK, TILE, TileBlock};
+use crate::MatRef;
 
 /// Rows that share one pass over the weights: twelve sums and as many dot products stay in registers.
 pub(super) const ROWS: usize = 6;
@@ -18,7 +20,7 @@ pub(super) const ROWS: usize = 6;
 /// The tiles must be as wide as x, x must have R rows from `row` on, and R rows of T tiles must be this caller's alone.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>) {
-    let Rows { x, row, out: stored, from } = rows;
+    let Rows { x, row, out: stored, from, end } = rows;
     let width = x.width();
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let at = row * width..(row + R) * width;
@@ -48,6 +50,9 @@ pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlo
                 out[r][t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[r][t]), factor, out[r][t]);
             }
         }
+    }
+    if let Some(end) = end {
+        finish(end, &mut out);
     }
     for (r, out) in out.into_iter().enumerate() {
         for (t, out) in out.into_iter().enumerate() {
@@ -83,4 +88,62 @@ unsafe fn add_dots<const T: usize, const R: usize>(
         // No load moves up from the next quadruple: the sums would have to leave their registers for it.
         compiler_fence(Ordering::SeqCst);
     }
+}
+
+/// Adds what the rows finish with.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn finish<const T: usize, const R: usize>(end: End<'_>, out: &mut [[__m512; T]; R]) {
+    if let Some(bias) = end.finish.bias {
+        let bias = vectors::<T>(&bias[end.col..]);
+        out.iter_mut().for_each(|out| *out = std::array::from_fn(|t| _mm512_add_ps(out[t], bias[t])));
+    }
+    if end.finish.tails.is_empty() {
+        return;
+    }
+    let tails: [Option<TailRow<'_>>; R] = std::array::from_fn(|r| end.tails[r]);
+    match shared(&tails) {
+        Some((lefts, right)) => {
+            for p in 0..right.rows() {
+                let right = vectors::<T>(&right.row(p)[end.col..]);
+                for (out, left) in out.iter_mut().zip(lefts) {
+                    let left = _mm512_set1_ps(left[p]);
+                    *out = std::array::from_fn(|t| _mm512_fmadd_ps(left, right[t], out[t]));
+                }
+            }
+        }
+        None => {
+            for (out, tail) in out.iter_mut().zip(tails) {
+                let Some(TailRow { left, right }) = tail else { continue };
+                for (p, left) in left.iter().enumerate() {
+                    let (left, right) = (_mm512_set1_ps(*left), vectors::<T>(&right.row(p)[end.col..]));
+                    *out = std::array::from_fn(|t| _mm512_fmadd_ps(left, right[t], out[t]));
+                }
+            }
+        }
+    }
+}
+
+/// All rows' left sides, if they have the same right side.
+#[inline(always)]
+fn shared<'a, const R: usize>(tails: &[Option<TailRow<'a>>; R]) -> Option<([&'a [f32]; R], MatRef<'a>)> {
+    let right = tails[0]?.right;
+    let mut lefts = [[].as_slice(); R];
+    for (left, tail) in lefts.iter_mut().zip(tails) {
+        let tail = (*tail)?;
+        if tail.right.as_ptr() != right.as_ptr() || tail.left.len() != right.rows() {
+            return None;
+        }
+        *left = tail.left;
+    }
+    Some((lefts, right))
+}
+
+/// The first `T` vectors.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn vectors<const T: usize>(from: &[f32]) -> [__m512; T] {
+    let from = &from[..T * TILE];
+    // SAFETY: there are T times 16 elements.
+    std::array::from_fn(|t| unsafe { _mm512_loadu_ps(from.as_ptr().add(t * TILE)) })
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::finish::{Finish, TailRow};
 use super::{BLOCK, Layout, Q8Matrix, QuantisedRows, TILE, TileBlock, portable};
 #[cfg(target_arch = "x86_64")]
 use super::{avx2, avx512};
@@ -25,9 +26,11 @@ const ROWS_MAX: usize = 6;
 const PREFETCH_PASSES_MIN: usize = 4;
 
 /// Where a product's sums begin.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Start {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At zero, whatever is stored.
     Zero,
+    /// At what is stored.
     Stored,
 }
 
@@ -40,6 +43,18 @@ pub(super) struct Rows<'a> {
     /// Its first output.
     pub(super) out: Out,
     pub(super) from: Start,
+    /// What is added while the sums are in registers.
+    pub(super) end: Option<End<'a>>,
+}
+
+/// What some rows finish with, from one output on.
+#[derive(Clone, Copy)]
+pub(super) struct End<'a> {
+    pub(super) finish: &'a Finish<'a>,
+    /// The rows' tails.
+    pub(super) tails: &'a [Option<TailRow<'a>>],
+    /// The first output.
+    pub(super) col: usize,
 }
 
 /// One product `y = x W^T` of several that share `x`.
@@ -49,55 +64,51 @@ pub struct Q8Product<'a> {
     pub weights: &'a Q8Matrix,
     /// Where the result goes, rows x outputs.
     pub out: MatMut<'a>,
+    /// What is added to it then.
+    pub finish: Finish<'a>,
 }
 
 impl Cpu {
-    /// `out = x W^T` for each product.
+    /// `out = x W^T` for each product, or `out += x W^T`: every sum goes on from its start, blocks ascending; then what the
+    /// product finishes with.
     ///
     /// # Panics
-    /// If a shape does not fit `x`.
-    pub fn q8_matmul(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>]) {
-        self.products(x, products, Start::Zero);
-    }
-
-    /// `out += x W^T` for each product: every sum continues from what is stored, blocks ascending.
-    ///
-    /// # Panics
-    /// If a shape does not fit `x`.
-    pub fn q8_matmul_add(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>]) {
-        self.products(x, products, Start::Stored);
-    }
-
-    fn products(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>], from: Start) {
+    /// If a shape does not fit.
+    pub fn q8_matmul(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>], from: Start) {
         let tiles = products.iter().map(|p| p.weights.rows().div_ceil(TILE)).sum::<usize>();
         let chunk = tiles.div_ceil(self.pool().threads() * TASKS_PER_THREAD).max(1).next_multiple_of(TILES_MAX);
-        let mut tasks = Vec::new();
+        let (mut parts, mut tasks) = (Vec::with_capacity(products.len()), Vec::new());
         for product in products {
             let weights = product.weights;
             assert_eq!((product.out.rows(), product.out.cols()), (x.rows(), weights.rows()), "shape of a product");
             assert_eq!(x.width(), weights.width(), "inputs of a product");
-            let out = SharedMut::new(&mut product.out);
+            product.finish.check(x.rows(), weights.rows());
             let all = weights.rows().div_ceil(TILE);
-            tasks.extend((0..all).step_by(chunk).map(|first| (weights, out, first..all.min(first + chunk))));
+            let (out, finish) = (SharedMut::new(&mut product.out), &product.finish);
+            let tails = finish.tail_rows(x.rows());
+            let part = Part { path: self.path(), x, weights, out, finish, tails, from };
+            tasks.extend((0..all).step_by(chunk).map(|first| (parts.len(), first..all.min(first + chunk))));
+            parts.push(part);
         }
         self.pool().run(tasks.len(), |task| {
-            let (weights, out, tiles) = &tasks[task];
-            let product = Task { path: self.path(), x, weights, out, from };
-            product.multiply(tiles.clone());
+            let (part, tiles) = &tasks[task];
+            parts[*part].multiply(tiles.clone());
         });
     }
 }
 
 /// One product, as its tasks see it.
-struct Task<'a> {
+struct Part<'a> {
     path: Path,
     x: &'a QuantisedRows,
     weights: &'a Q8Matrix,
-    out: &'a SharedMut<'a>,
+    out: SharedMut<'a>,
+    finish: &'a Finish<'a>,
+    tails: Vec<Option<TailRow<'a>>>,
     from: Start,
 }
 
-impl Task<'_> {
+impl Part<'_> {
     /// Some tiles, for all rows. No other task may have these tiles.
     fn multiply(&self, tiles: Range<usize>) {
         let rows = self.x.rows();
@@ -136,17 +147,27 @@ impl Task<'_> {
         let tiles: [_; T] = std::array::from_fn(|t| self.weights.tile(tile + t));
         let cols = (T * TILE).min(self.weights.rows() - tile * TILE);
         let mut ahead = self.ahead::<T>(tile, rows.len());
+        // Where the registers hold the sums of whole tiles, what is added to them finds them there.
+        let whole = cols == T * TILE;
+        let within = self.pairs() && whole;
         let mut row = rows.start;
         while row < rows.end {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
             ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
-            if cols == T * TILE {
+            if whole {
                 // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
-                unsafe { self.some_rows(tiles, row, count, self.out.from(row, tile * TILE)) };
+                let out = unsafe { self.out.from(row, tile * TILE) };
+                let end = within.then(|| End { finish: self.finish, tails: &self.tails[row..], col: tile * TILE });
+                // SAFETY: as above; there are `count` rows of whole tiles.
+                unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end }, count) };
             } else {
                 self.last_tiles(tiles, row..row + count, tile * TILE, cols);
             }
             row += count;
+        }
+        if !within {
+            // SAFETY: as above.
+            unsafe { self.finish.add(self.path, &self.out, rows, tile * TILE..tile * TILE + cols) };
         }
     }
 
@@ -159,8 +180,9 @@ impl Task<'_> {
             sums.as_flattened_mut()[..cols].copy_from_slice(stored(row));
         }
         let out = Out { ptr: sums.as_mut_ptr().cast(), stride: T * TILE };
+        let (row, count) = (rows.start, rows.len());
         // SAFETY: there is room for ROWS_MAX rows of T tiles.
-        unsafe { self.some_rows(tiles, rows.start, rows.len(), out) };
+        unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end: None }, count) };
         for (row, sums) in rows.zip(&sums) {
             stored(row).copy_from_slice(&sums.as_flattened()[..cols]);
         }
@@ -169,11 +191,11 @@ impl Task<'_> {
     /// `count` rows, as many as one pass over the weights takes.
     ///
     /// # Safety
-    /// `out` must have `count` rows of `T` tiles that nobody else uses.
-    unsafe fn some_rows<const T: usize>(&self, tiles: [&[TileBlock]; T], row: usize, count: usize, out: Out) {
-        let (x, layout) = (self.x, self.weights.layout);
-        assert!(tiles.iter().all(|tile| tile.len() == x.width()) && row + count <= x.rows(), "tile of another shape");
-        let rows = Rows { x, row, out, from: self.from };
+    /// `rows.out` must have `count` rows of `T` tiles that nobody else uses.
+    unsafe fn some_rows<const T: usize>(&self, tiles: [&[TileBlock]; T], rows: Rows<'_>, count: usize) {
+        let (layout, width) = (self.weights.layout, rows.x.width());
+        let fits = tiles.iter().all(|tile| tile.len() == width) && rows.row + count <= rows.x.rows();
+        assert!(fits, "tile of another shape");
         // SAFETY: a `Path` of this kind exists only where its features were detected; there are `count` rows of `x` from
         // `row` on and of `out`, as the caller vouches, and the tiles are as wide as `x`.
         unsafe {

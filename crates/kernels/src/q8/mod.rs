@@ -10,6 +10,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod finish;
 mod matmul;
 mod portable;
 mod rows;
@@ -17,7 +18,8 @@ mod rows;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 
-pub use matmul::Q8Product;
+pub use finish::{Finish, Tail};
+pub use matmul::{Q8Product, Start};
 pub use rows::QuantisedRows;
 
 use crate::Cpu;

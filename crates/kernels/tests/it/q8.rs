@@ -1,4 +1,6 @@
-use openledger_kernels::{BLOCK, Cpu, Mat, MatMut, MatRef, Path, Q8Matrix, Q8Product, QuantisedRows};
+use openledger_kernels::{
+    BLOCK, Cpu, Finish, Mat, MatMut, MatRef, Path, Q8Matrix, Q8Product, QuantisedRows, Start, Tail,
+};
 use proptest::prelude::*;
 
 use super::{bits, numbers};
@@ -51,7 +53,8 @@ fn product(
     let mut x_q = QuantisedRows::default();
     cpu.quantise(MatRef::new(x, rows, cols), &mut x_q);
     let mut y = Mat::zeros(rows, out);
-    cpu.q8_matmul(&x_q, &mut [Q8Product { weights: &weights, out: y.view_mut() }]);
+    let product = Q8Product { weights: &weights, out: y.view_mut(), finish: Finish::default() };
+    cpu.q8_matmul(&x_q, &mut [product], Start::Zero);
     y.data().to_vec()
 }
 
@@ -70,7 +73,8 @@ fn backward(
     cpu.quantise(MatRef::new(dy, rows, out), &mut dy_q);
     let mut dx = start(rows * cols);
     let into = MatMut::new(&mut dx, rows, cols);
-    cpu.q8_matmul_add(&dy_q, &mut [Q8Product { weights: &weights, out: into }]);
+    let product = Q8Product { weights: &weights, out: into, finish: Finish::default() };
+    cpu.q8_matmul(&dy_q, &mut [product], Start::Stored);
     dx
 }
 
@@ -114,6 +118,35 @@ proptest! {
             for row in 0..cols {
                 prop_assert!(got.row_blocks(row).eq(expected.row_blocks(row)), "{} {}x{} row {}", path.name(), out, cols, row);
             }
+        }
+    }
+
+    #[test]
+    fn what_a_product_finishes_with_has_the_bits_that_it_has_afterwards((out, cols, rows, rank, threads, seed) in (1usize..150, 1usize..80, 2usize..300, 0usize..12, 1usize..4, any::<u64>())) {
+        let (weights, x) = (numbers(seed, out * cols), numbers(seed ^ 1, rows * cols));
+        let (bias, left, right) = (numbers(seed ^ 2, out), numbers(seed ^ 3, rows * rank), numbers(seed ^ 4, rank * out));
+        // Two tails with rows between them that have none.
+        let (cut, gap) = (rows / 2, (rows / 2 + 1).min(rows));
+        let (left, right) = (MatRef::new(&left, rows, rank), MatRef::new(&right, rank, out));
+        let tail = |rows: std::ops::Range<usize>| Tail { left: left.rows_at(rows.clone()), rows, right };
+        let finish = Finish { bias: Some(&bias), tails: vec![tail(0..cut), tail(gap..rows)] };
+        let mut expected = product(Path::PORTABLE, 1, &weights, (out, cols), &x, rows);
+        for row in expected.chunks_exact_mut(out) {
+            row.iter_mut().zip(&bias).for_each(|(y, bias)| *y += bias);
+        }
+        for rows in [0..cut, gap..rows] {
+            let y = &mut expected[rows.start * out..rows.end * out];
+            Path::PORTABLE.gemm(left.rows_at(rows.clone()), right, &mut MatMut::new(y, rows.len(), out));
+        }
+        for path in Path::available() {
+            let cpu = Cpu::with_path(threads, path);
+            let weights = Q8Matrix::quantise(&weights, out, cols, path).unwrap();
+            let mut x_q = QuantisedRows::default();
+            cpu.quantise(MatRef::new(&x, rows, cols), &mut x_q);
+            let mut y = Mat::zeros(rows, out);
+            let product = Q8Product { weights: &weights, out: y.view_mut(), finish: finish.clone() };
+            cpu.q8_matmul(&x_q, &mut [product], Start::Zero);
+            prop_assert_eq!(bits(y.data()), bits(&expected), "{}", path.name());
         }
     }
 
