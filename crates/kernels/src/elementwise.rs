@@ -262,10 +262,10 @@ each_path! {
 }
 
 each_path! {
-    /// `out = (e^(x - shift) * inv - [i = target]) * scale`: the gradient of a cross-entropy by its logits.
-    pub fn cross_entropy_gradient(x: &mut [f32], shift: f32, inv_sum: f32, target: usize, scale: f32) {
+    /// `x = (x * inv_sum - [i = target]) * scale`: the gradient of a cross-entropy by its logits, from their exponentials.
+    pub fn cross_entropy_gradient(x: &mut [f32], inv_sum: f32, target: usize, scale: f32) {
         for value in x.iter_mut() {
-            *value = exp(*value - shift) * inv_sum * scale;
+            *value = *value * inv_sum * scale;
         }
         x[target] -= scale;
     }

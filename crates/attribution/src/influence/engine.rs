@@ -166,6 +166,10 @@ impl<'a> SketchSink<'a> {
 }
 
 impl GradSink for SketchSink<'_> {
+    fn reads_inputs(&self) -> bool {
+        false
+    }
+
     fn probe(&self, site: &SiteInfo) -> Option<Probe<'_>> {
         let [input, output] = self.sketcher.signs(self.sketcher.position(site.id.0)?);
         Some(Probe { input, output })

@@ -10,6 +10,9 @@ use crate::kv::KV_BLOCK_TOKENS;
 /// Queries whose scores are held at once.
 const QUERIES: usize = 32;
 
+/// Rows of one task that gathers results.
+const ROWS_PER_TASK: usize = 16;
+
 /// One sequence and key head, and the gradients by its queries (head by head), keys and values.
 struct Task<'a> {
     seq: &'a PlanSeq,
@@ -24,12 +27,11 @@ impl Backward<'_> {
     pub(super) fn attention(&self, layer: usize, grads: &mut Grads) {
         let config = &self.pass.weights.config;
         let per_row = config.q_dim() + 2 * config.kv_dim();
-        grads.heads.clear();
-        grads.heads.resize(self.pass.plan.rows() * per_row, 0.0);
         let mut heads = std::mem::take(&mut grads.heads);
-        let tasks = self.tasks(&mut heads);
+        heads.reshape(self.pass.plan.rows(), per_row);
+        let tasks = self.tasks(heads.data_mut());
         self.pass.cpu.pool().each(tasks, |_, task| self.head(layer, &grads.attn, task));
-        self.gather(&heads, grads);
+        self.gather(heads.data(), grads);
         grads.heads = heads;
     }
 
@@ -54,6 +56,7 @@ impl Backward<'_> {
     fn head(&self, layer: usize, d_out: &Mat, task: Task<'_>) {
         let (config, path) = (&self.pass.weights.config, self.pass.cpu.path());
         let (rows, dim) = (task.seq.rows.len(), config.head_dim);
+        [&mut *task.dq, &mut *task.dk, &mut *task.dv].into_iter().for_each(|grads| grads.fill(0.0));
         let (keys, values) = self.keys_and_values(layer, task.seq, task.head);
         let (keys_t, values_t) = (keys.view().transposed(), values.view().transposed());
         let (mut scores, mut by_p) = (Mat::default(), Mat::default());
@@ -130,32 +133,34 @@ impl Backward<'_> {
     /// From memory by heads to rows.
     fn gather(&self, heads: &[f32], grads: &mut Grads) {
         let config = &self.pass.weights.config;
-        let (dim, rows, group) = (config.head_dim, self.pass.plan.rows(), config.heads / config.kv_heads);
+        let (rows, group) = (self.pass.plan.rows(), config.heads / config.kv_heads);
         grads.q.reshape(rows, config.q_dim());
         grads.k.reshape(rows, config.kv_dim());
         grads.v.reshape(rows, config.kv_dim());
-        let mut rest = heads;
-        for seq in &self.pass.plan.seqs {
-            for head in 0..config.kv_heads {
-                let targets = (0..group).map(|i| (0, head * group + i)).chain([(1, head), (2, head)]);
-                for (which, column) in targets {
-                    let (from, after) = rest.split_at(seq.rows.len() * dim);
-                    rest = after;
-                    let to = match which {
-                        0 => &mut grads.q,
-                        1 => &mut grads.k,
-                        _ => &mut grads.v,
-                    };
-                    scatter(from, to, seq, column * dim, dim);
-                }
+        let parts = |to: &mut Mat| to.view().cols() * ROWS_PER_TASK;
+        let (by_q, by_k) = (parts(&mut grads.q), parts(&mut grads.k));
+        let keys_and_values = grads.k.data_mut().chunks_mut(by_k).zip(grads.v.data_mut().chunks_mut(by_k));
+        let tasks = grads.q.data_mut().chunks_mut(by_q).zip(keys_and_values);
+        self.pass.cpu.pool().each(tasks, |task, (q, (k, v))| {
+            let first = task * ROWS_PER_TASK;
+            self.gather_rows(heads, first, (0, group), q);
+            self.gather_rows(heads, first, (group, 1), k);
+            self.gather_rows(heads, first, (group + 1, 1), v);
+        });
+    }
+
+    /// Some rows of one result: of each key head's matrices those `count` that begin at `skip`.
+    fn gather_rows(&self, heads: &[f32], first: usize, (skip, count): (usize, usize), to: &mut [f32]) {
+        let config = &self.pass.weights.config;
+        let (dim, each) = (config.head_dim, config.heads / config.kv_heads + 2);
+        for (row, to) in (first..).zip(to.chunks_exact_mut(config.kv_heads * count * dim)) {
+            let rows = &self.pass.plan.seq(row).rows;
+            for (i, to) in to.chunks_exact_mut(dim).enumerate() {
+                // All sequences before, then this one's matrices before, then its rows before.
+                let matrix = i / count * each + skip + i % count;
+                let at = rows.start * config.kv_heads * each + matrix * rows.len() + row - rows.start;
+                to.copy_from_slice(&heads[at * dim..(at + 1) * dim]);
             }
         }
-    }
-}
-
-fn scatter(from: &[f32], to: &mut Mat, seq: &PlanSeq, first: usize, count: usize) {
-    let cols = to.view().cols();
-    for (row, from) in seq.rows.clone().zip(from.chunks_exact(count)) {
-        to.data_mut()[row * cols + first..][..count].copy_from_slice(from);
     }
 }

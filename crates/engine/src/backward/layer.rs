@@ -20,6 +20,8 @@ pub(super) struct Backward<'a> {
     pub(super) kv: &'a KvPool,
     /// Each sequence's index in the whole batch, and its rows.
     pub(super) seqs: Vec<(usize, Range<usize>)>,
+    /// Whether the sink reads the sites' inputs.
+    pub(super) inputs: bool,
 }
 
 /// Gradients by activations, rows by width.
@@ -47,7 +49,7 @@ pub(crate) struct Grads {
     x: Mat,
     adapter: AdapterGrads,
     /// Attention's results, head by head.
-    pub(super) heads: Vec<f32>,
+    pub(super) heads: Mat,
 }
 
 /// Of one site at a time, the narrow products of gradients.
@@ -56,8 +58,7 @@ struct AdapterGrads {
     /// d B, and the same times the adapter's factor.
     db: Mat,
     scaled: Mat,
-    /// What the sink wants projected: up to three sites' inputs, one site's gradient by outputs.
-    xp: [Mat; 3],
+    /// d times what the sink wants it projected by.
     dp: Mat,
 }
 
@@ -72,7 +73,9 @@ impl Backward<'_> {
 
     fn feed_forward(&self, index: usize, g: &mut Grads, sink: &mut dyn GradSink) {
         let (kept, layer) = (&self.kept[index], &self.pass.weights.layers[index]);
-        self.pass.activation(&kept.gate, &kept.up, &mut g.x);
+        if self.inputs {
+            self.pass.activation(&kept.gate, &kept.up, &mut g.x);
+        }
         let out = match &layer.post_norms {
             None => &g.h,
             Some([_, norm]) => self.through_norm(&kept.down_raw, norm, &g.h, &mut g.raw),
@@ -80,7 +83,9 @@ impl Backward<'_> {
         let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         self.sites(index, &g.x, &[(SiteKind::Down, out)], Some(&mut g.gate), &mut products);
         self.activation_backward(kept, g);
-        self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
+        if self.inputs {
+            self.pass.norm(&kept.h_mid, &layer.ffn_norm, &mut g.x);
+        }
         let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         let ds = [(SiteKind::Gate, &g.gate), (SiteKind::Up, &g.up)];
         self.sites(index, &g.x, &ds, Some(&mut g.normed), &mut products);
@@ -105,7 +110,9 @@ impl Backward<'_> {
             self.through_head_norm(&kept.q_raw, q, &mut g.q);
             self.through_head_norm(&kept.k_raw, k, &mut g.k);
         }
-        self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
+        if self.inputs {
+            self.pass.norm(&kept.h_in, &layer.attn_norm, &mut g.x);
+        }
         let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         let ds = [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)];
         // Nothing below the first layer has a gradient: embeddings are frozen.
@@ -125,10 +132,8 @@ impl Backward<'_> {
         mut dx: Option<&mut Mat>,
         products: &mut Products<'_>,
     ) {
-        let infos: Vec<_> =
-            ds.iter().map(|(kind, _)| &self.pass.weights.sites[SiteId::new(layer, *kind).index()]).collect();
-        self.project_inputs(&infos, x, products);
-        for (at, (info, (kind, d))) in infos.into_iter().zip(ds).enumerate() {
+        for (at, (kind, d)) in ds.iter().enumerate() {
+            let info = &self.pass.weights.sites[SiteId::new(layer, *kind).index()];
             // All adapters are configured alike, so the first answers for them.
             let first = self.adapters().next().and_then(|(adapter, _)| adapter.packed(info.id));
             if let Some(first) = first {
@@ -141,16 +146,16 @@ impl Backward<'_> {
                 products.acts.backward(self.pass.cpu, d.view(), linear, dx, (start, finish));
             }
             let Some(first) = first else { continue };
-            let AdapterGrads { db, xp, dp, .. } = &*products.adapter;
+            let (kept, AdapterGrads { db, dp, .. }) = (&self.kept[layer], &*products.adapter);
             let grad = SiteGrad {
                 site: info,
                 lora_scale: first.scale,
                 seqs: &self.seqs,
-                x: x.view(),
+                x: if self.inputs { x.view() } else { MatRef::new(&[], d.view().rows(), 0) },
                 d: d.view(),
-                xa: self.kept[layer].xa[*kind as usize].view(),
+                xa: kept.xa[*kind as usize].view(),
                 db: db.view(),
-                projected: [xp[at].view(), dp.view()],
+                projected: [kept.xp[*kind as usize].view(), dp.view()],
             };
             products.sink.site(self.pass.cpu, &grad);
         }
@@ -163,29 +168,6 @@ impl Backward<'_> {
             Some(Tail { rows: rows.clone(), left: scaled.view().rows_at(rows.clone()), right })
         };
         self.adapters().filter_map(tail).collect()
-    }
-
-    /// The input times what the sink wants it projected by, for each site.
-    fn project_inputs(&self, infos: &[&SiteInfo], x: &Mat, products: &mut Products<'_>) {
-        let rows = x.view().rows();
-        let probes: Vec<_> = infos.iter().map(|info| products.sink.probe(info).map(|probe| probe.input)).collect();
-        for (probe, xp) in probes.iter().zip(&mut products.adapter.xp) {
-            zeroed(xp, rows, probe.map_or(0, MatRef::cols));
-        }
-        let mut outs: Vec<_> = products.adapter.xp.iter_mut().map(Mat::data_mut).collect();
-        let mut tasks = Vec::new();
-        for first in (0..rows).step_by(ROWS_PER_TASK) {
-            let x = x.view().rows_at(first..rows.min(first + ROWS_PER_TASK));
-            let mut parts = Vec::with_capacity(probes.len());
-            for (probe, out) in probes.iter().zip(&mut outs) {
-                let Some(probe) = probe else { continue };
-                parts.push((*probe, MatMut::new(take(out, x.rows() * probe.cols()), x.rows(), probe.cols())));
-            }
-            if !parts.is_empty() {
-                tasks.push((x, parts));
-            }
-        }
-        self.pass.cpu.pool().each(tasks, |_, (x, mut parts)| self.pass.cpu.path().gemm_beside(x, &mut parts));
     }
 
     /// The adapters, each with its rows, in order.

@@ -62,10 +62,10 @@ impl Backward<'_> {
         self.pass.cpu.pool().each(rows, |i, (row, value)| {
             let (path, position) = (self.pass.cpu.path(), &positions[i]);
             let capped = cap.map(|_| row.to_vec());
-            let top = path.max(row);
-            let sum = path.sum_exp(row, top);
-            *value = top + libm::logf(sum) - row[position.target];
-            path.cross_entropy_gradient(row, top, 1.0 / sum, position.target, position.scale);
+            let (top, aimed) = (path.max(row), row[position.target]);
+            let sum = path.exp_sum(row, top);
+            *value = top + libm::logf(sum) - aimed;
+            path.cross_entropy_gradient(row, 1.0 / sum, position.target, position.scale);
             if let (Some(cap), Some(capped)) = (cap, capped) {
                 path.softcap_backward(&capped, cap, row);
             }

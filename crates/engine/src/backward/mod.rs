@@ -61,7 +61,7 @@ pub struct SiteGrad<'a> {
     pub lora_scale: f32,
     /// Each sequence's index in the batch, and its rows.
     pub seqs: &'a [(usize, Range<usize>)],
-    /// Inputs.
+    /// Inputs; without columns where the sink does not read them.
     pub x: MatRef<'a>,
     /// Gradients by outputs.
     pub d: MatRef<'a>,
@@ -87,6 +87,11 @@ pub struct Probe<'a> {
 /// Called for every adapted site, with every sequence that has a target: layers from last to first; within a layer down,
 /// gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
 pub trait GradSink {
+    /// Whether the sink reads [`SiteGrad::x`]; if not, inputs that are not at hand are not computed again for it.
+    fn reads_inputs(&self) -> bool {
+        true
+    }
+
     /// What the sink wants the long sides of a site projected by, if anything.
     fn probe(&self, _site: &SiteInfo) -> Option<Probe<'_>> {
         None
@@ -221,7 +226,8 @@ impl Model {
                 held.push(seq);
             }
         }
-        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan };
+        let probes: Vec<_> = self.sites().iter().map(|site| sink.probe(site).map(|probe| probe.input)).collect();
+        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &probes };
         kept.resize_with(config.layers.max(kept.len()) + 1, Kept::default);
         pass.start(work, &mut kept[0].h_in);
         for layer in 0..config.layers {
@@ -229,7 +235,8 @@ impl Model {
             std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
         }
         let seqs = plan.seqs.iter().map(|seq| (part.first + seq.chunk, seq.rows.clone())).collect();
-        let backward = layer::Backward { pass, kept, kv, seqs };
+        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &[] };
+        let backward = layer::Backward { pass, kept, kv, seqs, inputs: sink.reads_inputs() };
         backward.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
         for layer in (0..config.layers).rev() {
             backward.layer(layer, &work.rope, grads, sink);

@@ -12,14 +12,25 @@ const ROWS_PER_TASK: usize = 48;
 /// Rows from which the sites of one input are one task: their products with it are done together.
 const TOGETHER_ROWS_MIN: usize = 8;
 
-/// One of several sites that share an input: `x Aᵀ`, which the backward pass reads again, and the same times the adapter's
-/// factor.
+/// One of several sites that share an input: `x Aᵀ`, which the backward pass reads again, the same times the adapter's
+/// factor, and what a sink of gradients wants the input projected by.
 ///
 /// Where the adapters of a batch differ in rank, a segment's part begins where it would with the largest.
 pub(crate) struct Shrunk<'a> {
     pub(crate) id: SiteId,
     pub(crate) xa: &'a mut Mat,
     pub(crate) scaled: &'a mut Mat,
+    pub(crate) probe: Option<MatRef<'a>>,
+    pub(crate) xp: &'a mut Mat,
+}
+
+/// What is left of a site's matrices while they are cut into segments.
+struct Rest<'a> {
+    id: SiteId,
+    xa: &'a mut [f32],
+    scaled: &'a mut [f32],
+    probe: Option<MatRef<'a>>,
+    xp: &'a mut [f32],
 }
 
 /// Some rows of some sites, with the adapter that acts on them.
@@ -33,6 +44,8 @@ struct Site<'a> {
     packed: &'a PackedSite,
     xa: &'a mut [f32],
     scaled: &'a mut [f32],
+    probe: Option<MatRef<'a>>,
+    xp: &'a mut [f32],
 }
 
 /// `x Aᵀ` for every site and segment that has an adapter.
@@ -41,16 +54,18 @@ pub(crate) fn shrink_rows(cpu: &Cpu, segments: &[Segment<'_>], x: MatRef<'_>, mu
     for out in &mut outs {
         out.xa.reshape(x.rows(), widest);
         out.scaled.reshape(x.rows(), widest);
+        out.xp.reshape(x.rows(), out.probe.map_or(0, MatRef::cols));
     }
-    let mut rest: Vec<_> = outs.iter_mut().map(|out| (out.id, out.xa.data_mut(), out.scaled.data_mut())).collect();
+    let mut rest: Vec<_> = outs.iter_mut().map(Shrunk::rest).collect();
     let mut tasks = Vec::new();
     for segment in segments {
         let mut sites = Vec::with_capacity(rest.len());
-        for (id, xa, scaled) in &mut rest {
+        for Rest { id, xa, scaled, probe, xp } in &mut rest {
             let len = segment.rows.len() * widest;
             let (xa, scaled) = (take(xa, len), take(scaled, len));
+            let xp = take(xp, segment.rows.len() * probe.map_or(0, MatRef::cols));
             let packed = segment.adapter.and_then(|adapter| adapter.packed(*id));
-            sites.extend(packed.map(|packed| Site { packed, xa, scaled }));
+            sites.extend(packed.map(|packed| Site { packed, xa, scaled, probe: *probe, xp }));
         }
         let task = Task { x: x.rows_at(segment.rows.clone()), sites };
         match segment.rows.len() < TOGETHER_ROWS_MIN {
@@ -86,6 +101,13 @@ pub(crate) fn take<'a>(rest: &mut &'a mut [f32], len: usize) -> &'a mut [f32] {
     first
 }
 
+impl Shrunk<'_> {
+    fn rest(&mut self) -> Rest<'_> {
+        let (xa, scaled, xp) = (self.xa.data_mut(), self.scaled.data_mut(), self.xp.data_mut());
+        Rest { id: self.id, xa, scaled, probe: self.probe, xp }
+    }
+}
+
 impl<'a> Task<'a> {
     /// The same, site by site.
     fn apart(self) -> impl Iterator<Item = Self> {
@@ -98,10 +120,12 @@ impl<'a> Task<'a> {
         let rows = self.x.rows();
         let parts = (0..rows).step_by(ROWS_PER_TASK).map(|first| first..rows.min(first + ROWS_PER_TASK));
         let mut tasks: Vec<_> = parts.map(|rows| Self { x: self.x.rows_at(rows), sites: Vec::new() }).collect();
-        for Site { packed, mut xa, mut scaled } in self.sites {
+        for Site { packed, mut xa, mut scaled, probe, mut xp } in self.sites {
             for task in &mut tasks {
                 let len = task.x.rows() * packed.rank();
-                task.sites.push(Site { packed, xa: take(&mut xa, len), scaled: take(&mut scaled, len) });
+                let (xa, scaled) = (take(&mut xa, len), take(&mut scaled, len));
+                let xp = take(&mut xp, task.x.rows() * probe.map_or(0, MatRef::cols));
+                task.sites.push(Site { packed, xa, scaled, probe, xp });
             }
         }
         tasks
@@ -109,8 +133,8 @@ impl<'a> Task<'a> {
 
     fn run(mut self, path: Path) {
         let rows = self.x.rows();
-        path.gemm_beside(self.x, &mut self.sites.iter_mut().map(|site| site.product(rows)).collect::<Vec<_>>());
-        for Site { packed, xa, scaled } in self.sites {
+        path.gemm_beside(self.x, &mut self.sites.iter_mut().flat_map(|site| site.products(rows)).collect::<Vec<_>>());
+        for Site { packed, xa, scaled, .. } in self.sites {
             let len = rows * packed.rank();
             scaled[..len].copy_from_slice(&xa[..len]);
             path.scale(&mut scaled[..len], packed.scale);
@@ -119,11 +143,13 @@ impl<'a> Task<'a> {
 }
 
 impl Site<'_> {
-    /// `xa = x Aᵀ`, to be done with those of the other sites.
-    fn product(&mut self, rows: usize) -> (MatRef<'_>, MatMut<'_>) {
+    /// `xa = x Aᵀ` and the projection, to be done with those of the other sites.
+    fn products(&mut self, rows: usize) -> impl Iterator<Item = (MatRef<'_>, MatMut<'_>)> {
         let rank = self.packed.rank();
         let xa = &mut self.xa[..rows * rank];
         xa.fill(0.0);
-        (self.packed.a_t.view(), MatMut::new(xa, rows, rank))
+        self.xp.fill(0.0);
+        let xp = self.probe.map(|probe| (probe, MatMut::new(self.xp, rows, probe.cols())));
+        std::iter::once((self.packed.a_t.view(), MatMut::new(xa, rows, rank))).chain(xp)
     }
 }

@@ -1,6 +1,6 @@
 //! One decoder layer over all rows of a batch.
 
-use openledger_kernels::{Cpu, Finish, Mat, Path};
+use openledger_kernels::{Cpu, Finish, Mat, MatRef, Path};
 
 use super::{Plan, Shrunk, expansions, shrink_rows};
 use crate::kv::KvPool;
@@ -15,6 +15,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) weights: &'a Weights,
     pub(crate) cpu: &'a Cpu,
     pub(crate) plan: &'a Plan<'a>,
+    /// What inputs are to be projected by for a sink of gradients, by site; empty where there is none.
+    pub(crate) probes: &'a [Option<MatRef<'a>>],
 }
 
 /// What the backward pass wants to know of a layer, rows by width.
@@ -38,6 +40,8 @@ pub(crate) struct Kept {
     pub(crate) up: Mat,
     /// Each site's input times its adapter's Aᵀ, by kind.
     pub(crate) xa: [Mat; SiteKind::ALL.len()],
+    /// Each site's input, projected.
+    pub(crate) xp: [Mat; SiteKind::ALL.len()],
 }
 
 /// What linear maps need besides their inputs and outputs.
@@ -45,6 +49,7 @@ struct Maps<'a> {
     acts: &'a mut Acts,
     scaled: &'a mut [Mat; 3],
     xa: &'a mut [Mat; SiteKind::ALL.len()],
+    xp: &'a mut [Mat; SiteKind::ALL.len()],
 }
 
 /// What a layer needs meanwhile.
@@ -91,7 +96,7 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_in, &layer.attn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Q, &mut kept.q), (SiteKind::K, &mut work.k), (SiteKind::V, &mut work.v)];
-        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa, xp: &mut kept.xp };
         self.linear(index, &work.normed, maps, outs);
         if let Some([q, k]) = &layer.qk_norms {
             self.head_norm(q, &mut kept.q, &mut kept.q_raw);
@@ -103,7 +108,7 @@ impl Pass<'_> {
 
     fn attention_output(&self, index: usize, kept: &mut Kept, work: &mut Work) {
         let outs = vec![(SiteKind::O, &mut kept.h_mid)];
-        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa, xp: &mut kept.xp };
         self.linear(index, &kept.attn, maps, outs);
         if let Some([norm, _]) = &self.weights.layers[index].post_norms {
             std::mem::swap(&mut kept.h_mid, &mut kept.o_raw);
@@ -116,11 +121,11 @@ impl Pass<'_> {
         let layer = &self.weights.layers[index];
         self.norm(&kept.h_mid, &layer.ffn_norm, &mut work.normed);
         let outs = vec![(SiteKind::Gate, &mut kept.gate), (SiteKind::Up, &mut kept.up)];
-        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa, xp: &mut kept.xp };
         self.linear(index, &work.normed, maps, outs);
         self.activation(&kept.gate, &kept.up, &mut work.act);
         let outs = vec![(SiteKind::Down, &mut work.h_out)];
-        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa };
+        let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa, xp: &mut kept.xp };
         self.linear(index, &work.act, maps, outs);
         if let Some([_, norm]) = &layer.post_norms {
             std::mem::swap(&mut work.h_out, &mut kept.down_raw);
@@ -131,12 +136,17 @@ impl Pass<'_> {
 
     /// Some of a layer's linear maps of the same input, with biases and adapters.
     fn linear(&self, layer: usize, x: &Mat, work: Maps<'_>, outs: Vec<(SiteKind, &mut Mat)>) {
-        let Maps { acts, scaled, xa } = work;
+        let Maps { acts, scaled, xa, xp } = work;
         let weights = &self.weights.layers[layer];
         let segments = &self.plan.segments;
         let kinds: Vec<_> = outs.iter().map(|(kind, _)| *kind).collect();
-        let shrunk = kinds.iter().zip(xa[kinds[0] as usize..].iter_mut().zip(&mut *scaled));
-        let shrunk = shrunk.map(|(kind, (xa, scaled))| Shrunk { id: SiteId::new(layer, *kind), xa, scaled });
+        // Maps of the same input follow one another in the order of kinds.
+        let first = kinds[0] as usize;
+        let narrow = xa[first..].iter_mut().zip(&mut xp[first..]).zip(&mut *scaled);
+        let shrunk = kinds.iter().zip(narrow).map(|(kind, ((xa, xp), scaled))| {
+            let id = SiteId::new(layer, *kind);
+            Shrunk { id, xa, scaled, probe: self.probes.get(id.index()).copied().flatten(), xp }
+        });
         shrink_rows(self.cpu, segments, x.view(), shrunk.collect());
         let product = |((kind, out), scaled)| Product {
             linear: weights.linear(kind),

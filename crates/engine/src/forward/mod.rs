@@ -140,7 +140,7 @@ impl Model {
             kv.grow(chunk.kv, chunk.tokens.len())?;
         }
         let plan = Plan::of_chunks(chunks);
-        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan };
+        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &[] };
         let ForwardScratch { work, kept } = &mut exec.forward;
         pass.start(work, &mut kept.h_in);
         for layer in 0..self.0.layers.len() {
