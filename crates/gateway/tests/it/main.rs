@@ -9,6 +9,7 @@ mod migrations;
 mod moved;
 mod node;
 mod openapi;
+mod payments;
 mod people;
 mod sessions;
 mod stopped;
