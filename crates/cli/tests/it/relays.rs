@@ -6,9 +6,10 @@ use openledger_primitives::{Address, B256, Wei};
 use openledger_sdk::{ChainClient, PayerChannel};
 use openledger_settlement::relay::Deposit;
 use openledger_settlement::x402::{PaymentPayload, PaymentRequirements};
+use serde_json::Value;
 
 use crate::bad_input::{ask, chat, not_paid, offer};
-use crate::node::Node;
+use crate::node::{Home, Node};
 use crate::people::{CHAIN_ID, MODEL, People};
 use crate::prepared;
 
@@ -31,6 +32,29 @@ async fn channel(payer: &ChainClient, offer: &PaymentRequirements) -> PayerChann
     PayerChannel::open(payer.hub(), offer, B256::ZERO).await.unwrap()
 }
 
+/// A running node and somebody at it with a question, wrapped OPEN and no gas.
+struct Asker {
+    home: Home,
+    node: Node,
+    payer: ChainClient,
+    /// The question.
+    body: Value,
+    /// What its answer must be paid with.
+    terms: PaymentRequirements,
+    /// A channel without money.
+    account: PayerChannel,
+}
+
+async fn asker() -> Asker {
+    let (home, _) = prepared::home().await;
+    let node = home.start(&[]);
+    let payer = penniless(&node).await;
+    let body = ask(MODEL);
+    let terms = offer(&node, &body).await;
+    let account = channel(&payer, &terms).await;
+    Asker { home, node, payer, body, terms, account }
+}
+
 /// Pays for `offer` with a deposit, out of the channel of `config` or of its own.
 fn paying(
     channel: &PayerChannel,
@@ -46,12 +70,7 @@ fn paying(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_without_gas_deposits_and_asks_in_one_request_and_gets_the_rest_back() {
-    let (home, _) = prepared::home().await;
-    let node = home.start(&[]);
-    let payer = penniless(&node).await;
-    let body = ask(MODEL);
-    let terms = offer(&node, &body).await;
-    let account = channel(&payer, &terms).await;
+    let Asker { home, node, payer, body, terms, account } = asker().await;
     let deposit = account.authorize(DEPOSIT).await.unwrap();
     let payment = paying(&account, &terms, None, &deposit, "pay_0000000000000001");
     let (status, answer) = chat(&node, &body, Some(&payment)).await;
@@ -107,12 +126,8 @@ async fn refunds(node: &Node, payer: &ChainClient, terms: &PaymentRequirements, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deposits_that_are_not_good_are_refused_by_their_code_and_move_nothing() {
-    let (home, _) = prepared::home().await;
-    let node = home.start(&[]);
-    let payer = penniless(&node).await;
-    let body = ask(MODEL);
-    let terms = offer(&node, &body).await;
-    let account = channel(&payer, &terms).await;
+    // The home is kept, or its folder would go under the node's feet.
+    let Asker { home: _home, node, payer, body, terms, account } = asker().await;
     let signed = |amount, valid_before, chain_id| {
         Deposit::sign(account.config(), amount, valid_before, B256::ZERO, chain_id, payer.signer()).unwrap()
     };
