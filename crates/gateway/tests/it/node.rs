@@ -30,6 +30,7 @@ const GOVERNANCE: u32 = 0;
 const OPERATOR: u32 = 1;
 const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
+const SLOW_LAYERS: usize = 24;
 
 /// Addresses of the node, and what was made on it.
 pub(crate) struct Node {
@@ -67,6 +68,15 @@ pub(crate) fn node() -> &'static Node {
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
         std::thread::spawn(|| start(TinySpec::default(), None)).join().unwrap()
+    })
+}
+
+/// A node whose answers take long enough to do something meanwhile; the first caller starts it.
+pub(crate) fn slow_node() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let spec = TinySpec { layers: SLOW_LAYERS, ..TinySpec::default() };
+        std::thread::spawn(move || start(spec, None)).join().unwrap()
     })
 }
 
