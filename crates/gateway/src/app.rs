@@ -58,6 +58,8 @@ pub struct Parts {
     pub factory: ModelFactory,
     /// The chain.
     pub chain: ChainClient,
+    /// Why the chain can make no blocks at present; `None` while all is well.
+    pub chain_trouble: watch::Receiver<Option<String>>,
     /// How settlement stands.
     pub settlement: watch::Receiver<WorkerStatus>,
     /// The data directory, opened with [`GATEWAY_SCHEMA`](crate::catalog::GATEWAY_SCHEMA) among others.
@@ -101,6 +103,7 @@ pub(crate) struct App {
     pub(crate) datanets: Datanets,
     pub(crate) factory: ModelFactory,
     pub(crate) chain: ChainClient,
+    pub(crate) chain_trouble: watch::Receiver<Option<String>>,
     pub(crate) settlement: watch::Receiver<WorkerStatus>,
     pub(crate) desk: Desk,
     pub(crate) store: Store,
@@ -227,7 +230,7 @@ impl Gateway {
 
 impl App {
     fn new(parts: Parts, desk: Desk, address: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
-        let Parts { catalog, server, till, datanets, factory, chain, settlement, store, site } = parts;
+        let Parts { catalog, server, till, datanets, factory, chain, chain_trouble, settlement, store, site } = parts;
         let snapshots = Arc::new(Snapshots::new(datanets.clone()));
         let ledger = till.ledger().clone();
         let sessions = Sessions::new(store.clone(), ledger.chain_id());
@@ -239,6 +242,7 @@ impl App {
             datanets,
             factory,
             chain,
+            chain_trouble,
             settlement,
             desk,
             store,

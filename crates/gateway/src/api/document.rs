@@ -87,7 +87,8 @@ fn node_operations() -> Vec<Op> {
         Op::get("/v1/operator", "operator", "Adapters, load, settlement, disk.").gives::<node::Operator>(),
         Op::get("/v1/lora_adapters", "adapters", "Adapters with where they are.").gives::<node::AdapterList>(),
         Op::get("/v1/openapi.json", "openapi", "This document.").gives::<scalar::AnyObject>(),
-        Op::get("/health", "health", "Alive.").gives_file("text/plain"),
+        Op::get("/health", "health", "Alive and able to make blocks; 503 with the reason where it is not.")
+            .gives_file("text/plain"),
         Op::get("/metrics", "metrics", "Metrics in Prometheus' text format.").gives_file("text/plain"),
     ]
 }

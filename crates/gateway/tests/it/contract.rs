@@ -64,6 +64,21 @@ async fn node_and_model_answers_fit_the_document() {
 }
 
 #[tokio::test]
+async fn a_chain_that_can_make_no_blocks_is_told_to_people_and_to_load_balancers() {
+    let health = async || {
+        let response = reqwest::get(format!("{}/health", node().gateway)).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let error = async || checked("/v1/status", "/v1/status").await["chain"]["error"].clone();
+    assert_eq!((health().await, error().await), ((200, "ok\n".to_owned()), json!(null)));
+    let why = "disk full: blocks cannot be written";
+    node().trouble(Some(why));
+    assert_eq!((health().await, error().await), ((503, format!("{why}\n")), json!(why)));
+    node().trouble(None);
+    assert_eq!((health().await, error().await), ((200, "ok\n".to_owned()), json!(null)));
+}
+
+#[tokio::test]
 async fn the_registry_is_paged_and_searched_by_name_builder_and_id() {
     let whole = checked("/v1/registry", "/v1/registry?limit=1").await;
     let [row] = whole["data"].as_array().unwrap().as_slice() else { panic!("one model: {whole}") };

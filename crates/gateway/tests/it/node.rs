@@ -48,6 +48,11 @@ impl Node {
         self.runtime.block_on(work)
     }
 
+    /// Makes the chain say why it can make no blocks.
+    pub(crate) fn trouble(&self, why: Option<&str>) {
+        self.parts.trouble.send_replace(why.map(str::to_owned));
+    }
+
     /// The models served.
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.parts.catalog
@@ -55,6 +60,7 @@ impl Node {
 }
 
 struct Running {
+    trouble: watch::Sender<Option<String>>,
     catalog: Arc<Catalog>,
     _gateway: Gateway,
     _rpc: RpcServer,
@@ -130,11 +136,13 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let datanets = Datanets::new(store.clone(), CHAIN_ID);
     let chain_client = ChainClient::connect(&url, key(OPERATOR)).await.unwrap();
     let served = Arc::clone(&catalog);
-    let parts = Parts { catalog, server, till, datanets, factory, chain: chain_client, settlement, store, site };
+    let (trouble, chain_trouble) = watch::channel(None);
+    let parts =
+        Parts { catalog, server, till, datanets, factory, chain: chain_client, chain_trouble, settlement, store, site };
     let gateway = Gateway::start(any_port(), parts).await.unwrap();
     tokio::spawn(worker.run(stopped));
     let at = format!("http://{}", gateway.address());
-    (Running { catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
+    (Running { trouble, catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
 }
 
 async fn start_chain(dir: &std::path::Path) -> (Chain, RpcServer) {

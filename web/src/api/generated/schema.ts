@@ -8,7 +8,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Alive. */
+        /** Alive and able to make blocks; 503 with the reason where it is not. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -1114,6 +1114,8 @@ export interface components {
             currency: components["schemas"]["Currency"];
             /** @description Whether it is a development network, whose money is worth nothing. */
             development: boolean;
+            /** @description Why no block can be made at present, such as a full disk; null while all is well. */
+            error: string | null;
             /**
              * Format: int64
              * @description Its id.
