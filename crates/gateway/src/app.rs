@@ -320,6 +320,7 @@ fn settlement_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/receipts", get(receipts::list))
         .route("/v1/receipts/{hash}", get(receipts::show))
+        .route("/v1/receipts/{hash}/records", get(receipts::records))
         .route("/v1/epochs", get(receipts::epochs))
         .route("/v1/disputes", get(disputes::list))
         .route("/v1/accounts/{address}/claim", get(accounts::claim))

@@ -17,7 +17,7 @@ use futures::{Stream, StreamExt as _};
 use openledger_attribution::attest::Attribution;
 use openledger_primitives::{B256, Wei};
 use openledger_serve::{Completion, Event, GenerateError, Generation, Request, SubmitError};
-use openledger_settlement::ledger::{Admission, Charge, ChargeError, Reservation, StoredAnswer};
+use openledger_settlement::ledger::{Admission, Charge, ChargeError, Kept, Reservation, StoredAnswer};
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
 use openledger_settlement::refusal;
 use openledger_settlement::split::{Usage, fee};
@@ -240,8 +240,11 @@ async fn settle(app: &Arc<App>, paid: Paid, completion: Completion) -> Result<Ch
     let attribution = app.desk.attribute(task).await?;
     let draft = draft(app, &ask, &model, &completion, &attribution, &offer);
     let explained = explain(app, model, completion.clone(), attribution).await?;
-    let body = move |receipt: &SignedReceipt| stored_body(&ask, &completion, &explained, receipt);
-    Ok(app.till.charge(reservation, draft, body).await?)
+    let kept = move |receipt: &SignedReceipt| Kept {
+        answer: stored_body(&ask, &completion, &explained, receipt),
+        credits: explained.credits(&receipt.receipt),
+    };
+    Ok(app.till.charge(reservation, draft, kept).await?)
 }
 
 /// Finds the records behind an attribution's numbers.

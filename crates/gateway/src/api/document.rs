@@ -232,6 +232,12 @@ fn settlement_operations() -> Vec<Op> {
             .filters(&[("model", "Name or id of a model."), ("payer", "An address.")])
             .paged()
             .gives::<Listing<settlement::ReceiptRow>>(),
+        Op::get(
+            "/v1/receipts/{hash}/records",
+            "receiptRecords",
+            "Records that an answer was paid for, those that earned most first; none for an answer older than what is kept.",
+        )
+        .gives::<Listing<settlement::ReceiptRecord>>(),
         Op::get("/v1/receipts/{hash}", "receipt", "A receipt with all that is needed to check it offline.")
             .gives::<settlement::ReceiptBundle>(),
         Op::get("/v1/epochs", "listEpochs", "Epochs in order.").paged().gives::<Listing<settlement::Epoch>>(),

@@ -18,7 +18,7 @@ fn schema(method: &str, path: &str, status: &str) -> Validator {
     jsonschema::validator_for(&whole).unwrap()
 }
 
-fn check(method: &str, path: &str, status: &str, answer: &Value) {
+pub(crate) fn check(method: &str, path: &str, status: &str, answer: &Value) {
     let errors: Vec<String> = schema(method, path, status)
         .iter_errors(answer)
         .map(|error| format!("{error} at {}", error.instance_path()))

@@ -4,6 +4,7 @@
 
 mod assets;
 mod contract;
+mod forgotten;
 mod hostile;
 mod migrations;
 mod moved;

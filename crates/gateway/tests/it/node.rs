@@ -53,6 +53,11 @@ impl Node {
         self.parts.trouble.send_replace(why.map(str::to_owned));
     }
 
+    /// The operator's books.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.parts.ledger
+    }
+
     /// The models served.
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.parts.catalog
@@ -60,6 +65,7 @@ impl Node {
 }
 
 struct Running {
+    ledger: Ledger,
     trouble: watch::Sender<Option<String>>,
     catalog: Arc<Catalog>,
     _gateway: Gateway,
@@ -118,6 +124,7 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     governance.models().register_base(catalog.base().hash(), catalog.base_name()).await.unwrap();
     let hub = Arc::new(Hub::new(ChainClient::connect(&url, key(SETTLER)).await.unwrap()));
     let (operator, signer) = (key(OPERATOR).address(), Arc::new(key(OPERATOR)));
+    let books = ledger.clone();
     let till = Till::new(ledger.clone(), hub.clone(), signer, operator, TillOptions::default());
     let options = WorkerOptions { receipts_max: 1000, age_max_s: 1, poll_ms: 100, ..WorkerOptions::default() };
     let worker = SettlementWorker::new(ledger, hub, options);
@@ -142,7 +149,11 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let gateway = Gateway::start(any_port(), parts).await.unwrap();
     tokio::spawn(worker.run(stopped));
     let at = format!("http://{}", gateway.address());
-    (Running { trouble, catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
+    (
+        Running { ledger: books, trouble, catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop },
+        at,
+        url,
+    )
 }
 
 async fn start_chain(dir: &std::path::Path) -> (Chain, RpcServer) {
