@@ -28,6 +28,7 @@ use crate::desk::Desk;
 use crate::events::Events;
 use crate::limits::Buckets;
 use crate::public_url::PublicUrl;
+use crate::revocations::Revocations;
 use crate::routes::columns::ColumnCache;
 use crate::routes::disputes::DisputeCache;
 use crate::routes::{
@@ -37,7 +38,7 @@ use crate::routes::{
 use crate::session::Sessions;
 use crate::shares::Snapshots;
 use crate::tally::Tally;
-use crate::{assets, chat, events, guard, limits};
+use crate::{assets, chat, events, guard, limits, revocations};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -114,6 +115,7 @@ pub(crate) struct App {
     pub(crate) events: Events,
     pub(crate) columns: ColumnCache,
     pub(crate) disputes: DisputeCache,
+    pub(crate) revocations: Revocations,
     pub(crate) changes: Buckets,
     pub(crate) sign_ins: Buckets,
     address: SocketAddr,
@@ -202,6 +204,7 @@ impl Gateway {
         let watchers = vec![
             tokio::spawn(events::watch(Arc::downgrade(&app))),
             tokio::spawn(events::watch_jobs(Arc::downgrade(&app))),
+            tokio::spawn(revocations::watch(Arc::downgrade(&app))),
         ];
         let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
@@ -253,6 +256,7 @@ impl App {
             events: Events::default(),
             columns: ColumnCache::default(),
             disputes: DisputeCache::default(),
+            revocations: Revocations::default(),
             changes: Buckets::new(limits::CHANGES),
             sign_ins: Buckets::new(limits::SIGN_INS),
             address,

@@ -14,4 +14,5 @@ mod prepared;
 mod public_name;
 mod relays;
 mod stopped;
+mod taken_back;
 mod whole_loop;

@@ -7,7 +7,7 @@ use openledger_sdk::api::ChatRequest;
 use openledger_settlement::ledger::Retention;
 use openledger_testkit::TinySpec;
 use openledger_testkit::people::records;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::contract::check;
 use crate::node::{Node, start};

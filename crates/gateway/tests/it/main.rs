@@ -12,5 +12,6 @@ mod node;
 mod openapi;
 mod payments;
 mod people;
+mod revocations;
 mod sessions;
 mod stopped;
