@@ -16,7 +16,7 @@ use op_alloy_consensus::OpReceiptEnvelope;
 use op_revm::L1BlockInfo;
 use parking_lot::{Condvar, Mutex, RwLock};
 use rayon::prelude::*;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::{
     config::ChainConfig,
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     pub(crate) wake: Wake,
     pub(crate) blocks: broadcast::Sender<Arc<BlockWithReceipts>>,
     pub(crate) pending: broadcast::Sender<B256>,
+    /// Why no block can be made at present.
+    pub(crate) trouble: watch::Sender<Option<String>>,
     pub(crate) clock_ahead_s: AtomicU64,
     journal: Mutex<Option<Journal>>,
     producer: Mutex<Option<JoinHandle<()>>>,
@@ -86,7 +88,7 @@ pub(crate) struct Wake {
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     pub(crate) transactions: bool,
-    pub(crate) mine: Vec<oneshot::Sender<()>>,
+    pub(crate) mine: Vec<oneshot::Sender<Result<(), String>>>,
     pub(crate) stop: bool,
 }
 
@@ -114,6 +116,7 @@ impl Chain {
             wake: Wake::default(),
             blocks: broadcast::Sender::new(BLOCK_EVENTS_MAX),
             pending: broadcast::Sender::new(TX_EVENTS_MAX),
+            trouble: watch::Sender::new(None),
             clock_ahead_s: AtomicU64::new(0),
             journal: Mutex::new(None),
             producer: Mutex::new(None),
@@ -209,6 +212,12 @@ impl Chain {
         self.inner.pending.subscribe()
     }
 
+    /// Why no block can be made at present, such as a full disk; `None` while all is well. Meanwhile new transactions are
+    /// refused, what was acknowledged is kept, and it is tried again by itself.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.inner.trouble.subscribe()
+    }
+
     /// Moves the clock of later blocks ahead and returns how far it is ahead in all, in seconds.
     ///
     /// # Errors
@@ -223,14 +232,14 @@ impl Chain {
     /// Makes a block now, also an empty one.
     ///
     /// # Errors
-    /// [`DevelopmentError`] unless this is a development chain.
+    /// [`DevelopmentError`] unless this is a development chain that can make blocks.
     pub async fn mine(&self) -> Result<(), DevelopmentError> {
         if !self.inner.config.development {
             return Err(DevelopmentError::NotDevelopment);
         }
         let (done, mined) = oneshot::channel();
         self.inner.wake.call(|calls| calls.mine.push(done));
-        mined.await.map_err(|_| DevelopmentError::Closed)
+        mined.await.map_err(|_| DevelopmentError::Closed)?.map_err(DevelopmentError::NoBlocks)
     }
 }
 
@@ -269,6 +278,9 @@ impl Inner {
 
     /// Checks a transaction, puts it into the pool and queues its journal record.
     fn offer(&self, encoded: Bytes) -> Result<(B256, oneshot::Receiver<Result<(), SubmitError>>), SubmitError> {
+        if let Some(trouble) = self.trouble.borrow().clone() {
+            return Err(SubmitError::NoBlocks(trouble));
+        }
         let tx = self.check(encoded.clone())?;
         let hash = tx.hash();
         self.insert(tx)?;

@@ -41,6 +41,18 @@ pub enum StoreError {
         /// The newest block.
         head: u64,
     },
+    /// A write failed, and the database could not be opened again since.
+    #[error("chain database is closed until it can be opened again")]
+    Closed,
+}
+
+impl StoreError {
+    /// True when there was no room to write: a full disk, a quota or a limit on file sizes.
+    pub fn is_disk_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let Self::Database(error) = self else { return false };
+        matches!(&**error, redb::Error::Io(error) if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
 }
 
 impl revm::database::DBErrorMarker for StoreError {}
@@ -153,6 +165,17 @@ pub enum BuildBlockError {
         /// What the executor said.
         reason: String,
     },
+}
+
+impl BuildBlockError {
+    /// What people are told while no block can be made.
+    pub fn trouble(&self) -> String {
+        match self {
+            Self::Store { source, .. } if source.is_disk_full() => "disk full: blocks cannot be written".to_owned(),
+            Self::Store { source, .. } => format!("blocks cannot be written: {source}"),
+            Self::Execution { reason, .. } => format!("blocks cannot be made: {reason}"),
+        }
+    }
 }
 
 /// Why the JSON-RPC server could not start.
@@ -290,6 +313,9 @@ pub enum SubmitError {
     /// Could not be written to disk, so it was not accepted.
     #[error("transaction could not be journaled: {0}")]
     Journal(String),
+    /// No block can be made at present, so nothing more is taken in. What was acknowledged before stays.
+    #[error("{0}; the transaction was not taken, send it again when that is over")]
+    NoBlocks(String),
     /// The node is stopping.
     #[error("node is shutting down")]
     Closed,
@@ -374,6 +400,9 @@ pub enum DevelopmentError {
     /// The chain is not a development chain.
     #[error("only a development chain can do this")]
     NotDevelopment,
+    /// No block can be made at present.
+    #[error("{0}")]
+    NoBlocks(String),
     /// The node is stopping.
     #[error("node is shutting down")]
     Closed,

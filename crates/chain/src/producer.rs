@@ -7,6 +7,7 @@ use std::{
 };
 
 use alloy_consensus::{BlockHeader, Header, Sealed, Transaction};
+use alloy_primitives::B256;
 use alloy_trie::EMPTY_ROOT_HASH;
 use tokio::sync::oneshot;
 
@@ -30,13 +31,15 @@ const IDLE_MS: u64 = 500;
 pub(crate) struct Producer {
     committer: Committer,
     l1: DevL1,
+    /// Whether a block failed since memory was made from what is on disk.
+    stale: bool,
 }
 
 /// Why the producer stopped waiting.
 enum Due {
     /// Those who wait for it, and whether it is made without transactions too.
     Block {
-        waiting: Vec<oneshot::Sender<()>>,
+        waiting: Vec<oneshot::Sender<Result<(), String>>>,
         even_empty: bool,
     },
     Nothing,
@@ -47,7 +50,7 @@ impl Producer {
     /// Starts the thread. It holds no strong reference to the chain, so that dropping the last
     /// handle ends it.
     pub(crate) fn start(chain: &Arc<Inner>, committer: Committer) -> Result<JoinHandle<()>, OpenChainError> {
-        let producer = Self { committer, l1: DevL1::new(chain.spec.genesis_time_s) };
+        let producer = Self { committer, l1: DevL1::new(chain.spec.genesis_time_s), stale: false };
         let weak = Arc::downgrade(chain);
         thread::Builder::new()
             .name("block-producer".into())
@@ -61,26 +64,55 @@ impl Producer {
                 Due::Stop => return,
                 Due::Nothing => {}
                 Due::Block { waiting, even_empty } => {
-                    self.produce_or_log(&chain, even_empty);
+                    let made = self.attempt(&chain, even_empty);
                     for mined in waiting {
-                        mined.send(()).ok();
+                        mined.send(made.clone()).ok();
+                    }
+                    if made.is_err() {
+                        pause(&chain);
                     }
                 }
             }
         }
     }
 
-    fn produce_or_log(&mut self, chain: &Arc<Inner>, even_empty: bool) {
-        if let Err(error) = self.produce(chain, even_empty) {
-            tracing::error!(error = &error as &dyn std::error::Error, "could not build a block");
-            // The tries in memory may be ahead of the disk: start over from what is stored.
-            let root = chain.head.read().header.state_root;
-            self.committer = Committer::new(root, chain.config.history_blocks);
-            let mut calls = chain.wake.calls.lock();
-            if !calls.stop {
-                chain.wake.changed.wait_for(&mut calls, Duration::from_millis(RETRY_MS));
+    /// Makes a block, or notes for everyone to see why there is none.
+    fn attempt(&mut self, chain: &Inner, even_empty: bool) -> Result<(), String> {
+        let before = chain.trouble.borrow().clone();
+        let made = match &before {
+            None => self.produce(chain, even_empty),
+            Some(trouble) if !chain.store.has_room() => return Err(trouble.clone()),
+            // An empty block too shows that blocks can be written again.
+            Some(_) => self.start_over_if_stale(chain).and_then(|()| self.produce(chain, true)),
+        };
+        let Err(error) = made else {
+            if before.is_some() {
+                tracing::info!("blocks are made again");
+                chain.trouble.send_replace(None);
             }
+            return Ok(());
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "could not build a block");
+        let trouble = error.trouble();
+        chain.trouble.send_replace(Some(trouble.clone()));
+        self.stale = true;
+        if let Err(error) = self.start_over_if_stale(chain) {
+            tracing::error!(error = &error as &dyn std::error::Error, "could not start over from what is on disk");
         }
+        Err(trouble)
+    }
+
+    /// Starts over from what is on disk: after a failure the tries in memory may be ahead of it, and the database takes no
+    /// write before it is opened again.
+    fn start_over_if_stale(&mut self, chain: &Inner) -> Result<(), BuildBlockError> {
+        if !self.stale {
+            return Ok(());
+        }
+        let number = chain.head.read().header.number + 1;
+        let root = adopt_stored_head(chain).map_err(|source| BuildBlockError::Store { number, source })?;
+        self.committer = Committer::new(root, chain.config.history_blocks);
+        self.stale = false;
+        Ok(())
     }
 
     /// Builds, commits and announces one block; without transactions only if `even_empty`.
@@ -186,6 +218,35 @@ fn wait(chain: &Inner) -> Due {
     }
     calls.transactions = false;
     Due::Block { waiting: std::mem::take(&mut calls.mine), even_empty }
+}
+
+/// Waits a while after a failure. Then it is tried again, whether a transaction came meanwhile or not.
+fn pause(chain: &Inner) {
+    let mut calls = chain.wake.calls.lock();
+    if !calls.stop {
+        chain.wake.changed.wait_for(&mut calls, Duration::from_millis(RETRY_MS));
+    }
+    calls.transactions = true;
+}
+
+/// Opens the database again and takes its head over; gives the head's state root. The head is one block further than known
+/// when a write went through and only its confirmation failed.
+fn adopt_stored_head(chain: &Inner) -> Result<B256, StoreError> {
+    chain.store.reopen()?;
+    let view = chain.store.latest()?;
+    let header = view.own_header()?;
+    let (number, root) = (header.number, header.state_root);
+    let known = chain.head.read().header.number;
+    *chain.head.write() = Head::new(&chain.spec, &view, header.clone())?;
+    let mut pool = chain.pool.lock();
+    let senders = pool.senders();
+    pool.advance(senders, |account| sender_state(&view, account))?;
+    drop(pool);
+    if number > known {
+        let (body, receipts) = (view.body(number)?, view.receipts(number)?);
+        chain.blocks.send(Arc::new(BlockWithReceipts { header, body, receipts })).ok();
+    }
+    Ok(root)
 }
 
 /// Whether an instant chain has gone without a block for as long as it may.

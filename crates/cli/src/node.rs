@@ -92,6 +92,7 @@ impl Node {
             datanets: Datanets::new(store.clone(), DEV_CHAIN_ID),
             factory: factory.clone(),
             chain: ChainClient::connect(&url, operator).await?,
+            chain_trouble: chain.trouble(),
             settlement,
             store,
             site: site(&rpc, config),

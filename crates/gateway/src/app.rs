@@ -28,6 +28,7 @@ use crate::desk::Desk;
 use crate::events::Events;
 use crate::limits::Buckets;
 use crate::public_url::PublicUrl;
+use crate::revocations::Revocations;
 use crate::routes::columns::ColumnCache;
 use crate::routes::disputes::DisputeCache;
 use crate::routes::{
@@ -37,7 +38,7 @@ use crate::routes::{
 use crate::session::Sessions;
 use crate::shares::Snapshots;
 use crate::tally::Tally;
-use crate::{assets, chat, events, guard, limits};
+use crate::{assets, chat, events, guard, limits, revocations};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -58,6 +59,8 @@ pub struct Parts {
     pub factory: ModelFactory,
     /// The chain.
     pub chain: ChainClient,
+    /// Why the chain can make no blocks at present; `None` while all is well.
+    pub chain_trouble: watch::Receiver<Option<String>>,
     /// How settlement stands.
     pub settlement: watch::Receiver<WorkerStatus>,
     /// The data directory, opened with [`GATEWAY_SCHEMA`](crate::catalog::GATEWAY_SCHEMA) among others.
@@ -101,6 +104,7 @@ pub(crate) struct App {
     pub(crate) datanets: Datanets,
     pub(crate) factory: ModelFactory,
     pub(crate) chain: ChainClient,
+    pub(crate) chain_trouble: watch::Receiver<Option<String>>,
     pub(crate) settlement: watch::Receiver<WorkerStatus>,
     pub(crate) desk: Desk,
     pub(crate) store: Store,
@@ -111,6 +115,7 @@ pub(crate) struct App {
     pub(crate) events: Events,
     pub(crate) columns: ColumnCache,
     pub(crate) disputes: DisputeCache,
+    pub(crate) revocations: Revocations,
     pub(crate) changes: Buckets,
     pub(crate) sign_ins: Buckets,
     address: SocketAddr,
@@ -199,6 +204,7 @@ impl Gateway {
         let watchers = vec![
             tokio::spawn(events::watch(Arc::downgrade(&app))),
             tokio::spawn(events::watch_jobs(Arc::downgrade(&app))),
+            tokio::spawn(revocations::watch(Arc::downgrade(&app))),
         ];
         let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
         let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
@@ -227,7 +233,7 @@ impl Gateway {
 
 impl App {
     fn new(parts: Parts, desk: Desk, address: SocketAddr, stopping: watch::Receiver<bool>) -> Self {
-        let Parts { catalog, server, till, datanets, factory, chain, settlement, store, site } = parts;
+        let Parts { catalog, server, till, datanets, factory, chain, chain_trouble, settlement, store, site } = parts;
         let snapshots = Arc::new(Snapshots::new(datanets.clone()));
         let ledger = till.ledger().clone();
         let sessions = Sessions::new(store.clone(), ledger.chain_id());
@@ -239,6 +245,7 @@ impl App {
             datanets,
             factory,
             chain,
+            chain_trouble,
             settlement,
             desk,
             store,
@@ -249,6 +256,7 @@ impl App {
             events: Events::default(),
             columns: ColumnCache::default(),
             disputes: DisputeCache::default(),
+            revocations: Revocations::default(),
             changes: Buckets::new(limits::CHANGES),
             sign_ins: Buckets::new(limits::SIGN_INS),
             address,
@@ -316,6 +324,7 @@ fn settlement_routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/receipts", get(receipts::list))
         .route("/v1/receipts/{hash}", get(receipts::show))
+        .route("/v1/receipts/{hash}/records", get(receipts::records))
         .route("/v1/epochs", get(receipts::epochs))
         .route("/v1/disputes", get(disputes::list))
         .route("/v1/accounts/{address}/claim", get(accounts::claim))

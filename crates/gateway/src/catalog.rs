@@ -26,6 +26,7 @@ pub const GATEWAY_SCHEMA: Schema = Schema {
         Migration { version: 2, name: "sums of receipts", sql: crate::tally::TABLES },
         Migration { version: 3, name: "sessions and the faucet", sql: crate::session::TABLES },
         Migration { version: 4, name: "artifacts by their place in the data directory", sql: PLACES },
+        Migration { version: 5, name: "how far revocations were followed", sql: crate::revocations::TABLES },
     ],
 };
 

@@ -17,9 +17,11 @@ use futures::{Stream, StreamExt as _};
 use openledger_attribution::attest::Attribution;
 use openledger_primitives::{B256, Wei};
 use openledger_serve::{Completion, Event, GenerateError, Generation, Request, SubmitError};
-use openledger_settlement::ledger::{Admission, Charge, ChargeError, Reservation, StoredAnswer};
+use openledger_settlement::ledger::{Admission, Charge, ChargeError, Kept, Reservation, StoredAnswer};
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
+use openledger_settlement::refusal;
 use openledger_settlement::split::{Usage, fee};
+use openledger_settlement::till::AdmitError;
 use openledger_settlement::verify::{Disclosure, response_hash};
 use openledger_settlement::x402::{
     PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, PaymentPayload, PaymentRequired,
@@ -84,21 +86,21 @@ pub(crate) async fn completions(
     let Some(model) = model else { return answer_free(&app, chat).await };
     let ask = Ask::new(&app, Some(&model), chat)?;
     let offer = app.till.offer(ask.ceiling(&model)?);
-    let Some(payload) = payload else { return Ok(payment_required(&payment_asked(&app, offer))) };
+    let Some(payload) = payload else {
+        let sentence = refusal::unpaid(&offer);
+        return Ok(payment_required(&payment_asked(&app, offer), "payment_required", &sentence));
+    };
     if headers.contains_key(STORED_HEADER) {
         return match app.till.stored(&payload, &offer, fingerprint).await {
             Ok(Some(answered)) => Ok(repeat(&ask, &answered)),
             Ok(None) => Ok(StatusCode::NO_CONTENT.into_response()),
-            Err(error) => Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error))),
+            Err(error) => Ok(refused(&app, &offer, &payload, &error)),
         };
     }
     match app.till.admit(&payload, &offer, fingerprint).await {
         Ok(Admission::Answered(answered)) => Ok(repeat(&ask, &answered)),
         Ok(Admission::Reserved(reservation)) => serve_paid(app, Paid { ask, model, reservation, offer }).await,
-        Err(error) => {
-            tracing::debug!(code = error.code(), error = %chain(&error), "payment refused");
-            Ok(payment_required(&app.till.refusal(&app.url(PATH), &offer, &payload, &error)))
-        }
+        Err(error) => Ok(refused(&app, &offer, &payload, &error)),
     }
 }
 
@@ -146,16 +148,20 @@ async fn refund(app: &App, payload: &PaymentPayload, fingerprint: B256) -> Respo
             let body = json!({"object": "refund", "x402": settled});
             with_header(Json(body).into_response(), PAYMENT_RESPONSE_HEADER, &to_header(&settled))
         }
-        Err(error) => {
-            tracing::debug!(code = error.code(), error = %chain(&error), "refund refused");
-            payment_required(&app.till.refusal(&app.url(PATH), &offer, payload, &error))
-        }
+        Err(error) => refused(app, &offer, payload, &error),
     }
 }
 
-fn payment_required(required: &PaymentRequired) -> Response {
+/// The 402 for a payment or a refund that was not taken: the x402 code for programs, the sentence for people.
+fn refused(app: &App, offer: &PaymentRequirements, payload: &PaymentPayload, error: &AdmitError) -> Response {
+    tracing::debug!(code = error.code(), error = %chain(error), "payment refused");
+    let required = app.till.refusal(&app.url(PATH), offer, payload, error);
+    payment_required(&required, error.code(), &refusal::sentence(error, offer, payload))
+}
+
+fn payment_required(required: &PaymentRequired, code: &str, sentence: &str) -> Response {
     let body = json!({"error": {
-        "message": required.error, "type": "payment_required", "code": "payment_required", "param": null,
+        "message": sentence, "type": "payment_required", "code": code, "param": null,
     }, "x402": required});
     with_header(
         (StatusCode::PAYMENT_REQUIRED, Json(body)).into_response(),
@@ -234,8 +240,11 @@ async fn settle(app: &Arc<App>, paid: Paid, completion: Completion) -> Result<Ch
     let attribution = app.desk.attribute(task).await?;
     let draft = draft(app, &ask, &model, &completion, &attribution, &offer);
     let explained = explain(app, model, completion.clone(), attribution).await?;
-    let body = move |receipt: &SignedReceipt| stored_body(&ask, &completion, &explained, receipt);
-    Ok(app.till.charge(reservation, draft, body).await?)
+    let kept = move |receipt: &SignedReceipt| Kept {
+        answer: stored_body(&ask, &completion, &explained, receipt),
+        credits: explained.credits(&receipt.receipt),
+    };
+    Ok(app.till.charge(reservation, draft, kept).await?)
 }
 
 /// Finds the records behind an attribution's numbers.

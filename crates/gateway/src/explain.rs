@@ -6,6 +6,7 @@ use openledger_datanet::SnapshotError;
 use openledger_engine::tokenizer::Tokenizer;
 use openledger_primitives::{Address, B256, Wei};
 use openledger_serve::Completion;
+use openledger_settlement::ledger::{DataPool, RecordCredit};
 use openledger_settlement::receipt::weights;
 use openledger_settlement::split::{Payout, split_pool};
 use openledger_train::Artifact;
@@ -87,6 +88,25 @@ impl Explanation {
     }
 }
 
+impl Explanation {
+    /// The records that the receipt pays for, each with its part of its contributor's payout.
+    pub(crate) fn credits(&self, receipt: &Receipt) -> Vec<RecordCredit> {
+        let split = &receipt.split;
+        let influence = payouts(split.influence, &receipt.influence);
+        let provenance = payouts(split.provenance, &receipt.provenance);
+        let pools =
+            [(DataPool::Influence, influence, &self.influence), (DataPool::Provenance, provenance, &self.provenance)];
+        let mut credits = Vec::new();
+        for (pool, payouts, parts) in pools {
+            for payout in &payouts {
+                let part = parts.iter().find(|part| part.contributor == payout.account);
+                credits.extend(part.into_iter().flat_map(|part| part.credits(pool, payout.amount)));
+            }
+        }
+        credits
+    }
+}
+
 /// What a pool pays by weight; nobody where it goes to the reserve. A receipt's shares are checked when it is made.
 fn payouts(pool: u128, shares: &[openledger_contracts::Share]) -> Vec<Payout> {
     if shares.is_empty() { Vec::new() } else { split_pool(Wei(pool), &weights(shares)).unwrap_or_default() }
@@ -107,6 +127,20 @@ fn shares(shares: &[openledger_contracts::Share], payouts: &[Payout], parts: &[P
 }
 
 impl Part {
+    /// Each record's part of `paid`, in the order of the model's index.
+    fn credits(&self, pool: DataPool, paid: Wei) -> Vec<RecordCredit> {
+        let earned = divide(paid, self.records.iter().map(|(_, weight, _)| *weight));
+        let contributor = self.contributor;
+        let credit = |((found, _, _), amount): (&(Found, u128, String), Wei)| RecordCredit {
+            pool,
+            record: found.hash,
+            datanet: found.datanet,
+            contributor,
+            amount,
+        };
+        self.records.iter().zip(earned).map(credit).collect()
+    }
+
     /// The strongest records first, each with its part of `paid`.
     fn scored(&self, paid: Wei) -> Vec<view::ScoredRecord> {
         let earned = divide(paid, self.records.iter().map(|(_, weight, _)| *weight));

@@ -21,6 +21,7 @@ mod metrics;
 mod openai;
 mod public_url;
 pub mod replay;
+mod revocations;
 mod routes;
 mod session;
 mod shares;

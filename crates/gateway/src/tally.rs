@@ -10,7 +10,7 @@ use openledger_contracts::Receipt;
 use openledger_datanet::{Datanets, SnapshotError};
 use openledger_primitives::{Address, B256, DatanetId, ModelId, RecordHash, Wei};
 use openledger_settlement::epoch::{Credit, EpochContext, EpochError, credits};
-use openledger_settlement::ledger::Ledger;
+use openledger_settlement::ledger::{DataPool, Ledger};
 use openledger_settlement::receipt::SignedReceipt;
 use openledger_store::rusqlite::types::Value as SqlValue;
 use openledger_store::{ReadTx, RowExt as _, Store, StoreError, Tx, number_value, params, wei_bytes};
@@ -148,8 +148,8 @@ impl Tally {
         Ok(sums)
     }
 
-    /// Records that count for an answer, by contributor and pool. `None` when the model or the answer is gone: what it
-    /// paid is then counted as the reserve is, by accepted records, so that no sum loses it.
+    /// Records that count for an answer, by contributor and pool. `None` when nothing is kept of them: what the answer paid
+    /// is then counted as the reserve is, by accepted records, so that no sum loses it.
     fn evidence(&self, receipt: &Receipt) -> Result<Option<[FoundBy; 2]>, TallyError> {
         if receipt.influence.is_empty() && receipt.provenance.is_empty() {
             return Ok(None);
@@ -159,8 +159,7 @@ impl Tally {
         let answer = self.ledger.answer_at(receipt.sequence)?;
         let evidence = answer.as_deref().and_then(Evidence::from_stored);
         let (Ok(Some(artifact)), Some(evidence)) = (artifact, evidence) else {
-            tracing::warn!(receipt = receipt.sequence, "the records behind a receipt's payouts are not known");
-            return Ok(None);
+            return self.credited(receipt);
         };
         let table = artifact.influence.records();
         let find = |by: ByContributor| -> Result<FoundBy, TallyError> {
@@ -176,6 +175,25 @@ impl Tally {
             Ok(found)
         };
         Ok(Some([find(evidence.influence(table))?, find(evidence.provenance(table))?]))
+    }
+
+    /// What is kept of records apart from the answer. Each record's part stands in for its weight: dividing by the parts
+    /// gives them again.
+    fn credited(&self, receipt: &Receipt) -> Result<Option<[FoundBy; 2]>, TallyError> {
+        let mut by = [FoundBy::new(), FoundBy::new()];
+        for credit in self.ledger.record_credits(receipt.sequence)? {
+            let pool = match credit.pool {
+                DataPool::Influence => 0,
+                DataPool::Provenance => 1,
+            };
+            let record = (credit.record, credit.datanet, credit.amount.0);
+            by[pool].entry(credit.contributor).or_default().push(record);
+        }
+        if by.iter().all(FoundBy::is_empty) {
+            tracing::warn!(receipt = receipt.sequence, "the records behind a receipt's payouts are not known");
+            return Ok(None);
+        }
+        Ok(Some(by))
     }
 
     /// By the account's accepted records in each of the receipt's snapshots.

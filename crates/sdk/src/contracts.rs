@@ -1,7 +1,7 @@
 //! The contracts by their calls.
 
 use alloy_primitives::Bytes;
-use alloy_rpc_types_eth::Filter;
+use alloy_rpc_types_eth::{Filter, Log};
 use openledger_contracts::addresses::{DATANET_REGISTRY, INFERENCE_HUB, MODEL_REGISTRY, STAKER_POOL, WRAPPED_OPEN};
 use openledger_contracts::eip712::{Consent, datanet_domain};
 use openledger_contracts::{
@@ -9,7 +9,8 @@ use openledger_contracts::{
     IInferenceHub, IModelRegistry, IStakerPool, IWrappedOpen, Model, ModelParams, Operator, Snapshot, SnapshotRef,
     SolCall as _, SolEvent as _, SolStruct, SplitBounds, SumNode, VoucherClaim,
 };
-use openledger_primitives::{Address, B256, ChannelId, DatanetId, ModelId, SnapshotId, U256, Wei};
+use openledger_primitives::merkle::MerkleProof;
+use openledger_primitives::{Address, B256, ChannelId, DatanetId, ModelId, RecordHash, SnapshotId, U256, Wei};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::epoch::ClaimProof;
 use openledger_settlement::hub::{HubClient, HubEpoch, HubError, HubFuture, Keep, RelayOutcome, SignedTransaction};
@@ -24,6 +25,8 @@ use crate::chain::{ChainClient, ChainError, SentTransaction, Standing};
 
 /// Blocks of one look through the logs.
 const LOG_BLOCKS: u64 = 999;
+/// Most blocks that [`Datanets::revocations`] looks through at once.
+pub const REVOCATION_BLOCKS_MAX: u64 = 1000;
 
 /// The inference hub.
 #[derive(Clone, Debug)]
@@ -427,6 +430,17 @@ pub struct SnapshotPost {
     pub da_commitment: B256,
 }
 
+/// A record that was taken back on chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revocation {
+    /// Its Datanet.
+    pub datanet: DatanetId,
+    /// The record.
+    pub record: RecordHash,
+    /// Who took it back: the contributor of a batch that holds it.
+    pub contributor: Address,
+}
+
 /// The Datanet registry.
 #[derive(Clone, Debug)]
 pub struct Datanets {
@@ -541,6 +555,43 @@ impl Datanets {
         let sent = self.client.send(DATANET_REGISTRY, &call).await?;
         let id = SnapshotId(sent.event::<IDatanetRegistry::SnapshotPublished>()?.snapshotId);
         Ok((sent, id))
+    }
+
+    /// Takes a record of the client's account back. `proof` shows that it stands in the batch.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn revoke(
+        &self,
+        datanet: DatanetId,
+        batch_root: B256,
+        record: RecordHash,
+        proof: MerkleProof,
+    ) -> Result<SentTransaction, ChainError> {
+        let MerkleProof { index, size, siblings } = proof;
+        let call = IDatanetRegistry::revokeRecordCall {
+            datanetId: datanet.0,
+            batchRoot: batch_root,
+            recordHash: record.0,
+            proof: openledger_contracts::MerkleProof { index, size, siblings },
+        };
+        self.client.send(DATANET_REGISTRY, &call).await
+    }
+
+    /// The records taken back in blocks `from` to `to`, at most [`REVOCATION_BLOCKS_MAX`] of them, in order.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn revocations(&self, from: u64, to: u64) -> Result<Vec<Revocation>, ChainError> {
+        use IDatanetRegistry::RecordRevoked;
+        let filter = Filter::new().address(DATANET_REGISTRY).event_signature(RecordRevoked::SIGNATURE_HASH);
+        let logs = self.client.logs(filter.from_block(from).to_block(to)).await?;
+        let read = |log: &Log| {
+            let event = RecordRevoked::decode_log(&log.inner).ok()?;
+            let (datanet, record) = (DatanetId(event.datanetId), RecordHash(event.recordHash));
+            Some(Revocation { datanet, record, contributor: event.contributor })
+        };
+        Ok(logs.iter().filter_map(read).collect())
     }
 
     /// A snapshot.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use openledger_primitives::{Address, ChannelId, ReceiptHash, Wei};
+use openledger_settlement::relay::Deposit;
 use openledger_settlement::verify::ReceiptBundle;
 use openledger_settlement::x402::{
     HeaderError, PAYMENT_REQUIRED_HEADER, PAYMENT_RESPONSE_HEADER, PAYMENT_SIGNATURE_HEADER, PaymentPayload,
@@ -13,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::api::{ChatAnswer, ChatRequest, ClaimEntry, EpochEntry, Listing, Quote, ReceiptEntry, Statement};
-use crate::channel::{Lane, PayerChannel, PayerError, Wallet};
+use crate::channel::{Lane, PayerChannel, PayerError, PayerOptions, Wallet};
 use crate::stream::ChatStream;
 
 /// Tries of one payment: a busy channel, a correction or a broken connection each cost one.
@@ -68,16 +69,18 @@ pub enum GatewayError {
         amount: Wei,
     },
     /// The gateway did not take the payment.
-    #[error("the gateway did not take the payment: {code}")]
+    #[error("the gateway did not take the payment ({code}): {message}")]
     PaymentRefused {
-        /// The x402 error code.
+        /// The x402 error code, for programs.
         code: String,
+        /// Its sentence, for people.
+        message: String,
     },
     /// The gateway did not take the payment however often it was tried.
-    #[error("the payment was tried {ATTEMPTS_MAX} times, the last time with {code}")]
+    #[error("the payment was tried {ATTEMPTS_MAX} times; the last time: {reason}")]
     GaveUp {
-        /// The last x402 error code.
-        code: String,
+        /// What went wrong the last time.
+        reason: String,
     },
     /// The payer's side failed.
     #[error("the payment could not be made")]
@@ -187,54 +190,49 @@ impl GatewayClient {
         }
         let offer = offer_of(&required_header(&response)?)?;
         let wallet = self.wallet.as_ref().ok_or(GatewayError::NoWallet { amount: offer.amount })?;
-        let paid = Paid { lane: wallet.lane(&offer).await?, offer, payment: String::new() };
-        self.pay(&body, paid, wallet).await
+        let mut paid = Paid { lane: wallet.lane(&offer).await?, offer, payment: String::new() };
+        let mut purpose = Purpose::Answer { deposit: None };
+        let response = self.pay(&body, &mut paid, &mut purpose, wallet).await?;
+        // The money is in the channel whether the answer succeeded or not.
+        if matches!(purpose, Purpose::Answer { deposit: Some(_) }) {
+            paid.channel().refresh().await?;
+        }
+        Ok((accepted(response).await?, Some(paid)))
     }
 
+    /// Sends a payment until the gateway takes it or refuses it for good. Each try is made of what the one before taught,
+    /// all of them under one identifier.
     async fn pay(
         &self,
         body: &[u8],
-        mut paid: Paid,
+        paid: &mut Paid,
+        purpose: &mut Purpose,
         wallet: &Wallet,
-    ) -> Result<(Response, Option<Paid>), GatewayError> {
-        let identifier = format!("pay_{:032x}", rand::random::<u128>());
-        let (mut code, mut deposit) = (String::new(), None);
+    ) -> Result<Response, GatewayError> {
+        let identifier = format!("{}_{:032x}", purpose.name(), rand::random::<u128>());
+        let mut reason = String::new();
         for attempt in 0..ATTEMPTS_MAX {
-            let amount = paid.offer.amount;
-            let offer = paid.offer.clone();
-            let channel = paid.channel();
-            if deposit.is_none() {
-                deposit = channel.cover(amount, wallet.options()).await?;
-            }
-            let voucher = channel.voucher(amount)?;
-            let config = channel.config().clone();
-            let payload = match &deposit {
-                Some(deposit) => PaymentPayload::deposit(offer, &config, &voucher, deposit.into(), &identifier),
-                None => PaymentPayload::voucher(offer, &config, &voucher, &identifier),
-            };
+            let payload = purpose.payload(paid, wallet.options(), &identifier).await?;
             paid.payment = to_header(&payload);
             let response = match self.post_chat(body, Some(&paid.payment)).await {
                 Ok(response) => response,
-                // The answer may have been lost after the charge; the same payment again gets it for nothing.
+                // The answer may have been lost after money moved; the same payment again gets it, and moves nothing.
                 Err(GatewayError::Http(error)) if attempt + 1 < ATTEMPTS_MAX => {
-                    code = error.to_string();
+                    reason = error.to_string();
                     pause(attempt).await;
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             if response.status() != StatusCode::PAYMENT_REQUIRED {
-                // The money is in the channel whether the answer succeeded or not.
-                if deposit.is_some() {
-                    paid.channel().refresh().await?;
-                }
-                return Ok((accepted(response).await?, Some(paid)));
+                return Ok(response);
             }
-            code = paid.learn(&required_header(&response)?, attempt).await?;
-            // Somebody else sent it: its money is in the channel, or a new authorisation is needed.
-            deposit = deposit.filter(|_| code != AUTHORIZATION_USED);
+            let refusal = Refusal::read(response).await?;
+            paid.learn(&refusal, attempt).await?;
+            purpose.learn(&refusal);
+            reason = refusal.to_string();
         }
-        Err(GatewayError::GaveUp { code })
+        Err(GatewayError::GaveUp { reason })
     }
 
     /// The offer that a question is paid under; `None` when its answer is free. Nothing is asked or charged.
@@ -253,33 +251,12 @@ impl GatewayClient {
     pub async fn refund(&self, offer: &PaymentRequirements, amount: Option<Wei>) -> Result<Refunded, GatewayError> {
         let wallet = self.wallet.as_ref().ok_or(GatewayError::NoWallet { amount: Wei::ZERO })?;
         let mut paid = Paid { lane: wallet.lane(offer).await?, offer: offer.clone(), payment: String::new() };
-        let identifier = format!("refund_{:032x}", rand::random::<u128>());
-        let mut code = String::new();
-        for attempt in 0..ATTEMPTS_MAX {
-            let channel = paid.channel();
-            let voucher = channel.voucher(Wei::ZERO)?;
-            let payload = PaymentPayload::refund(offer.clone(), channel.config(), &voucher, amount, &identifier);
-            let response = match self.post_chat(b"", Some(&to_header(&payload))).await {
-                Ok(response) => response,
-                // The same refund again says what became of it, and moves nothing twice.
-                Err(GatewayError::Http(error)) if attempt + 1 < ATTEMPTS_MAX => {
-                    code = error.to_string();
-                    pause(attempt).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if response.status() == StatusCode::PAYMENT_REQUIRED {
-                code = paid.learn(&required_header(&response)?, attempt).await?;
-                continue;
-            }
-            let response = accepted(response).await?;
-            let header = GatewayError::Header { header: PAYMENT_RESPONSE_HEADER, source: None };
-            let settled = settle_header(&response)?.ok_or(header)?;
-            paid.channel().refresh().await?;
-            return Ok(Refunded { channel: paid.channel().id(), settled });
-        }
-        Err(GatewayError::GaveUp { code })
+        let mut purpose = Purpose::Refund { amount };
+        let response = accepted(self.pay(b"", &mut paid, &mut purpose, wallet).await?).await?;
+        let header = GatewayError::Header { header: PAYMENT_RESPONSE_HEADER, source: None };
+        let settled = settle_header(&response)?.ok_or(header)?;
+        paid.channel().refresh().await?;
+        Ok(Refunded { channel: paid.channel().id(), settled })
     }
 
     async fn post_chat(&self, body: &[u8], payment: Option<&str>) -> Result<Response, GatewayError> {
@@ -433,20 +410,101 @@ impl Paid {
         (charged, Some(self.channel().calls_left(amount)))
     }
 
-    /// Learns from a refusal what can be learnt; gives its code, or the error when trying again is of no use.
-    async fn learn(&mut self, required: &PaymentRequired, attempt: u32) -> Result<String, GatewayError> {
-        let code = required.error.clone().unwrap_or_default();
-        match code.as_str() {
+    /// Learns from a refusal what can be learnt.
+    ///
+    /// # Errors
+    /// The refusal, when trying again is of no use.
+    async fn learn(&mut self, refusal: &Refusal, attempt: u32) -> Result<(), GatewayError> {
+        match refusal.code.as_str() {
             BUSY | RELAY_BUSY => pause(attempt).await,
             MISMATCH => {
                 self.channel().refresh().await?;
-                let offer = offer_of(required)?;
+                let offer = offer_of(&refusal.required)?;
                 self.channel().correct(&offer.extra)?;
             }
             EXCEEDS_BALANCE | AUTHORIZATION_USED | DEPOSIT_FAILED => self.channel().refresh().await?,
-            _ => return Err(GatewayError::PaymentRefused { code }),
+            _ => {
+                let (code, message) = (refusal.code.clone(), refusal.message.clone());
+                return Err(GatewayError::PaymentRefused { code, message });
+            }
         }
-        Ok(code)
+        Ok(())
+    }
+}
+
+/// What a payment is sent for.
+enum Purpose {
+    /// An answer, with the deposit that the channel needs for it.
+    Answer { deposit: Option<Deposit> },
+    /// Money back: so much, or all that is free.
+    Refund { amount: Option<Wei> },
+}
+
+impl Purpose {
+    /// How its payment identifiers begin.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Answer { .. } => "pay",
+            Self::Refund { .. } => "refund",
+        }
+    }
+
+    /// The payment as the channel stands now.
+    async fn payload(
+        &mut self,
+        paid: &mut Paid,
+        options: &PayerOptions,
+        identifier: &str,
+    ) -> Result<PaymentPayload, GatewayError> {
+        let offer = paid.offer.clone();
+        let channel = paid.channel();
+        let deposit = match self {
+            Self::Refund { amount } => {
+                let voucher = channel.voucher(Wei::ZERO)?;
+                return Ok(PaymentPayload::refund(offer, channel.config(), &voucher, *amount, identifier));
+            }
+            Self::Answer { deposit } => deposit,
+        };
+        if deposit.is_none() {
+            *deposit = channel.cover(offer.amount, options).await?;
+        }
+        let (voucher, config) = (channel.voucher(offer.amount)?, channel.config());
+        Ok(match deposit {
+            Some(deposit) => PaymentPayload::deposit(offer, config, &voucher, (&*deposit).into(), identifier),
+            None => PaymentPayload::voucher(offer, config, &voucher, identifier),
+        })
+    }
+
+    fn learn(&mut self, refusal: &Refusal) {
+        // Somebody else sent the deposit: its money is in the channel, or a new authorisation is needed.
+        if let (Self::Answer { deposit }, AUTHORIZATION_USED) = (self, refusal.code.as_str()) {
+            *deposit = None;
+        }
+    }
+}
+
+/// A payment that was not taken.
+struct Refusal {
+    required: PaymentRequired,
+    /// The x402 error code, for programs.
+    code: String,
+    /// The sentence, for people; the code where there is none.
+    message: String,
+}
+
+impl Refusal {
+    async fn read(response: Response) -> Result<Self, GatewayError> {
+        let required = required_header(&response)?;
+        let code = required.error.clone().unwrap_or_default();
+        let body: Value = serde_json::from_slice(&read_body(response).await?).unwrap_or_default();
+        let message = body.pointer("/error/message").and_then(Value::as_str).unwrap_or(&code).to_owned();
+        Ok(Self { required, code, message })
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
     }
 }
 

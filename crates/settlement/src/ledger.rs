@@ -3,6 +3,7 @@
 //! Charging a request is one transaction over channel, receipt and stored response. After a crash a request was
 //! either charged and its answer can be fetched again, or it was not and the voucher is still good.
 
+mod credits;
 mod epochs;
 mod lookup;
 mod payments;
@@ -21,9 +22,12 @@ use openledger_store::{Migration, Schema, Store, StoreError, Tx, number_value, p
 use crate::channel::{Channel, OnChainChannel};
 use crate::split::Weighted;
 
+pub use credits::{ANSWER_CREDITS_MAX, DataPool, RecordCredit};
 pub use epochs::{CloseError, EpochRecord, EpochState};
 pub use lookup::StatementEntry;
-pub use payments::{Admission, Charge, ChargeError, Payment, RefundRequest, Reservation, ReserveError, StoredAnswer};
+pub use payments::{
+    Admission, Charge, ChargeError, Kept, Payment, RefundRequest, Reservation, ReserveError, StoredAnswer,
+};
 pub use reading::{ReadError, StatementLine};
 pub use relays::{Relay, RelayState};
 pub use retention::{Retention, RetentionReport};
@@ -40,6 +44,7 @@ pub const SETTLEMENT_SCHEMA: Schema = Schema {
         Migration { version: 1, name: "channels, payments, receipts, epochs, credits", sql: TABLES },
         Migration { version: 2, name: "relayed deposits and refunds", sql: RELAYS },
         Migration { version: 3, name: "how long answers are kept", sql: retention::TABLES },
+        Migration { version: 4, name: "records that answers were paid for", sql: credits::TABLES },
     ],
 };
 

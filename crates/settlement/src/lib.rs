@@ -10,6 +10,7 @@ pub mod hub;
 pub mod ledger;
 pub mod receipt;
 mod receipt_json;
+pub mod refusal;
 pub mod relay;
 pub mod signature;
 pub mod split;

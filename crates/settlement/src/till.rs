@@ -18,7 +18,7 @@ use tokio::task::JoinError;
 
 use crate::channel::{Channel, PaymentError};
 use crate::hub::{HubClient, HubError};
-use crate::ledger::{Admission, Charge, ChargeError, Ledger, Payment, Reservation, ReserveError, StoredAnswer};
+use crate::ledger::{Admission, Charge, ChargeError, Kept, Ledger, Payment, Reservation, ReserveError, StoredAnswer};
 use crate::receipt::{ReceiptDraft, SignedReceipt};
 use crate::x402::{BatchExtra, PaymentPayload, PaymentRequired, PaymentRequirements, SCHEME, network};
 
@@ -280,16 +280,16 @@ impl Till {
         self.ledger.channel(voucher.channel_id).ok().flatten()
     }
 
-    /// Charges a served request and signs its receipt. `answer` makes the body that a retry gets again, with the
-    /// receipt in hand.
+    /// Charges a served request and signs its receipt. `answer` makes what is kept, with the receipt in hand: the body
+    /// that a retry gets again, and the records that it was paid for.
     ///
     /// # Errors
     /// [`ChargeError`]; nothing is charged then.
-    pub async fn charge(
+    pub async fn charge<K: Into<Kept> + 'static>(
         &self,
         reservation: Reservation,
         draft: ReceiptDraft,
-        answer: impl FnOnce(&SignedReceipt) -> Vec<u8> + Send + 'static,
+        answer: impl FnOnce(&SignedReceipt) -> K + Send + 'static,
     ) -> Result<Charge, ChargeError> {
         let (ledger, key, operator) = (self.ledger.clone(), Arc::clone(&self.key), self.operator);
         let work = move || ledger.charge(reservation, draft, &*key, operator, answer);

@@ -6,7 +6,8 @@
 use alloy_signer_local::coins_bip39::English;
 use alloy_signer_local::{MnemonicBuilder, PrivateKeySigner};
 use openledger_contracts::{DatanetParams, LicenceTerms, ModelParams, SolValue as _};
-use openledger_primitives::{B256, Bytes, DatanetId, SnapshotId, keccak256};
+use openledger_primitives::merkle::MerkleTree;
+use openledger_primitives::{B256, Bytes, DatanetId, RecordHash, SnapshotId, keccak256};
 use openledger_sdk::{ChainClient, Contribution, GatewayClient, PayerOptions, SnapshotPost, Wallet};
 use serde_json::{Value, json};
 
@@ -131,6 +132,24 @@ impl People {
         let path = format!("v1/batches/{}/revealed", field("commitment"));
         let accepted = self.gateway.post(&path, &json!({"consent": consent})).await.unwrap();
         (record_count, accepted)
+    }
+
+    /// Takes a contributor's first batch's record at `index` back by a transaction, of which the gateway is not told.
+    ///
+    /// # Panics
+    /// When there is none, or the chain refuses.
+    pub async fn take_back(&self, datanet: DatanetId, contributor: u32, index: u64) -> RecordHash {
+        let path = format!("v1/datanets/{datanet}/records?contributor={}", key(contributor).address());
+        let rows: Value = self.gateway.get(&path).await.unwrap();
+        let rows = rows["data"].as_array().unwrap();
+        let mut rows: Vec<&Value> = rows.iter().filter(|row| row["commitment"] == rows[0]["commitment"]).collect();
+        rows.sort_by_key(|row| row["index"].as_u64());
+        let hash = |row: &&Value| serde_json::from_value::<B256>(row["hash"].clone()).unwrap();
+        let tree = MerkleTree::from_leaves(rows.iter().map(hash));
+        let record = RecordHash(hash(&rows[usize::try_from(index).unwrap()]));
+        let own = self.builder.with_signer(key(contributor)).datanets();
+        own.revoke(datanet, tree.root(), record, tree.prove(index).unwrap()).await.unwrap();
+        record
     }
 
     /// Takes a snapshot and publishes it; gives its number and its root.

@@ -87,8 +87,9 @@ export class DepositNeeded extends Error {
 /** The node did not take the payment. */
 export class PaymentRefused extends Error {
   override name = "PaymentRefused";
-  constructor(readonly code: string) {
-    super(`The node did not take the payment (${code}).`);
+  /** `why` is a sentence of the node's, or of this page. */
+  constructor(why: string) {
+    super(`The node did not take the payment: ${why}.`);
   }
 }
 
@@ -283,7 +284,7 @@ export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOp
     const ceiling = BigInt(first.amount);
     const identifier = freshIdentifier();
     let channel = await fresh(payer);
-    let code = "";
+    let why = "";
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       if (channel.left < ceiling) throw new DepositNeeded(first, ceiling - channel.left);
       options.onStep?.("signing");
@@ -309,7 +310,8 @@ export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOp
         return answered;
       }
       const required = offerIn(response);
-      code = required?.error ?? "unknown";
+      const code = required?.error ?? "unknown";
+      why = (await refusal(response)).message;
       if (code === BUSY) {
         options.onStep?.("waiting for the channel");
         await pause(attempt);
@@ -329,10 +331,10 @@ export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOp
       } else if (code === EXCEEDS_BALANCE) {
         channel = await fresh(payer);
       } else {
-        throw new PaymentRefused(code);
+        throw new PaymentRefused(why);
       }
     }
-    throw new PaymentRefused(code);
+    throw new PaymentRefused(why);
   };
 
   return async (request, options = {}) => {

@@ -229,6 +229,11 @@ impl Pool {
         Some(tx)
     }
 
+    /// Everyone who has a transaction here.
+    pub(crate) fn senders(&self) -> Vec<Address> {
+        self.senders.keys().copied().collect()
+    }
+
     /// Drops what a new block made stale; `state_of` reads senders after that block.
     pub(crate) fn advance<E>(
         &mut self,

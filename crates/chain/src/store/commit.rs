@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use nybbles::Nibbles;
 use op_alloy_consensus::OpReceiptEnvelope;
-use redb::{ReadableDatabase, ReadableTable, Table, WriteTransaction};
+use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::codec::{
     ChangedKeys, decode_account, encode_account, encode_block, encode_header, encode_place, encode_receipts,
@@ -71,7 +71,7 @@ impl Committer {
     /// # Errors
     /// [`StoreError`] if a stored node is missing or damaged.
     pub fn hash_on(&mut self, store: &Store, diff: &StateDiff) -> Result<HashedState, StoreError> {
-        let transaction = store.database.begin_read()?;
+        let transaction = store.begin_read()?;
         let nodes = TrieNodes::accounts(&transaction)?;
         let flat = transaction.open_table(ACCOUNTS)?;
         let mut accounts = BTreeMap::new();
@@ -146,9 +146,9 @@ impl Committer {
     /// Writes the block durably. When it returns, the block survives a crash; before, nothing of it does.
     ///
     /// # Errors
-    /// [`StoreError`] if the database failed; then nothing was written.
+    /// [`StoreError`] if the database failed. Then the block is on disk whole or not at all; [`Store::reopen`] shows which.
     pub fn commit_on(&self, store: &Store, block: &CommitBlock<'_>) -> Result<(), StoreError> {
-        let mut transaction = store.database.begin_write()?;
+        let mut transaction = store.begin_write()?;
         transaction.set_quick_repair(false);
         let number = block.header.number;
         let keys = write_state(&transaction, number, block.diff, &block.hashed)?;

@@ -12,7 +12,8 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use redb::{Database, ReadableDatabase, TableDefinition};
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use crate::error::{OpenChainError, StoreError};
 
@@ -45,11 +46,17 @@ const META_GENESIS: &str = "genesis_hash";
 const META_HEAD: &str = "head_number";
 const META_OLDEST_STATE: &str = "oldest_state";
 
+/// Free bytes on the disk below which a write that failed is not tried again: each failure makes the database open anew,
+/// which reads all of it.
+const ROOM_BYTES_MIN: u64 = 16 << 20;
+
 /// The open database.
 #[derive(Debug)]
 pub struct Store {
-    database: Database,
+    /// `None` while a database that failed to write is opened again.
+    database: RwLock<Option<Database>>,
     dir: PathBuf,
+    cache_bytes: usize,
 }
 
 impl Store {
@@ -63,10 +70,38 @@ impl Store {
             .set_cache_size(cache_bytes)
             .create(dir.join(DATABASE_FILE))
             .map_err(|error| open_error(dir, error))?;
-        let store = Self { database, dir: dir.into() };
+        let store = Self { database: RwLock::new(Some(database)), dir: dir.into(), cache_bytes };
         store.check_version()?;
         store.create_tables()?;
         Ok(store)
+    }
+
+    /// Opens the database again: once a write has failed, redb takes no further one before that. Views of before can read no
+    /// more afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it does not open; nothing can be read then until it does.
+    pub fn reopen(&self) -> Result<(), StoreError> {
+        // Readers are told that it is closed and do not wait: opening reads everything when the last write failed.
+        drop(self.database.write().take());
+        let database = Database::builder().set_cache_size(self.cache_bytes).open(self.dir.join(DATABASE_FILE))?;
+        *self.database.write() = Some(database);
+        Ok(())
+    }
+
+    /// Whether the disk has room enough for another try after a write that failed.
+    pub fn has_room(&self) -> bool {
+        // Where the system does not say, only trying tells.
+        rustix::fs::statvfs(&self.dir)
+            .map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= ROOM_BYTES_MIN)
+    }
+
+    fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        Ok(self.database.read().as_ref().ok_or(StoreError::Closed)?.begin_read()?)
+    }
+
+    fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        Ok(self.database.read().as_ref().ok_or(StoreError::Closed)?.begin_write()?)
     }
 
     /// Makes every table, so that readers never meet a missing one.
@@ -74,7 +109,7 @@ impl Store {
         if self.meta(META_VERSION)?.is_some() {
             return Ok(());
         }
-        let transaction = self.database.begin_write()?;
+        let transaction = self.begin_write()?;
         transaction.open_table(META)?.insert(META_VERSION, [FORMAT_VERSION].as_slice())?;
         transaction.open_table(ACCOUNTS)?;
         transaction.open_table(STORAGE)?;
@@ -119,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`] if the database failed.
     pub fn latest(&self) -> Result<StateView, StoreError> {
-        StateView::latest(self.database.begin_read()?)
+        StateView::latest(self.begin_read()?)
     }
 
     /// State at the end of block `number`, and blocks.
@@ -127,11 +162,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Pruned`] or [`StoreError::AheadOfHead`] if there is no such state.
     pub fn at(&self, number: u64) -> Result<StateView, StoreError> {
-        StateView::at(self.database.begin_read()?, number)
+        StateView::at(self.begin_read()?, number)
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let transaction = self.database.begin_read()?;
+        let transaction = self.begin_read()?;
         let table = match transaction.open_table(META) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),

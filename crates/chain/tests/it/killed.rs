@@ -8,10 +8,13 @@ use std::{
 };
 
 use alloy_primitives::{Address, U256};
-use openledger_chain::{Chain, ChainConfig};
+use alloy_provider::{Provider, ProviderBuilder};
+use openledger_chain::{Chain, ChainConfig, DevelopmentError, OpenChainError, StoreError, SubmitError};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::timeout;
 
 use crate::{
-    harness::{Devnet, Draft, config},
+    harness::{Devnet, Draft, PATIENCE, config, include, mined},
     support::account,
 };
 
@@ -96,6 +99,8 @@ async fn killed_processes_lose_nothing_that_they_acknowledged() {
 }
 
 const FULL_DIR: &str = "OPENLEDGER_CHAIN_FULL_DIR";
+const AHEAD_DIR: &str = "OPENLEDGER_CHAIN_AHEAD_DIR";
+const ROOM_DIR: &str = "OPENLEDGER_CHAIN_ROOM_DIR";
 /// Bytes of input, so that blocks grow fast.
 const INPUT_BYTES: usize = 30_000;
 
@@ -144,4 +149,137 @@ async fn a_chain_on_a_full_disk_refuses_and_goes_on_when_there_is_room() {
         devnet.chain.mine().await.unwrap();
     }
     assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(sent));
+}
+
+/// Bytes of a file that can be written while the disk is "full": enough for the journal, too little for the database.
+const FULL_BYTES: u64 = 64 << 10;
+
+fn limit_file_bytes(limit: Option<u64>) {
+    let maximum = getrlimit(Resource::Fsize).maximum;
+    setrlimit(Resource::Fsize, Rlimit { current: limit, maximum }).expect("the soft limit is free to choose");
+}
+
+/// The disk becomes full and gets room again under a chain that keeps running.
+async fn run_through_a_full_disk(dir: &Path) {
+    let devnet = Devnet { chain: Chain::open(at(dir)).unwrap(), dir: tempfile::tempdir().unwrap() };
+    let transfer = |nonce| Draft::transfer(nonce, TO, 1).sign(&account(0));
+    include(&devnet, transfer(0)).await;
+    let chain = &devnet.chain;
+    let head = chain.head().number;
+    let server = chain.serve(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let provider = ProviderBuilder::new().connect_http(server.http_url().parse().unwrap());
+    let mut trouble = chain.trouble();
+    assert_eq!(*trouble.borrow(), None);
+
+    limit_file_bytes(Some(FULL_BYTES));
+    chain.submit(transfer(1)).await.expect("the journal has room");
+    let said = timeout(PATIENCE, trouble.wait_for(Option::is_some)).await.unwrap().unwrap().clone().unwrap();
+    assert_eq!(said, "disk full: blocks cannot be written");
+    let refused = chain.submit(transfer(2)).await.unwrap_err();
+    assert!(matches!(&refused, SubmitError::NoBlocks(why) if *why == said), "{refused}");
+    let over_rpc = provider.send_raw_transaction(&transfer(2)).await.unwrap_err();
+    let object = over_rpc.as_error_resp().expect("the node answers");
+    assert_eq!(object.code, -32_000);
+    let sentence =
+        "disk full: blocks cannot be written; the transaction was not taken, send it again when that is over";
+    assert_eq!(object.message, sentence);
+    assert!(matches!(chain.mine().await.unwrap_err(), DevelopmentError::NoBlocks(why) if why == said));
+    assert_eq!((chain.head().number, chain.pool_status().pending), (head, 1));
+
+    limit_file_bytes(None);
+    timeout(PATIENCE, trouble.wait_for(Option::is_none)).await.expect("it goes on by itself").unwrap();
+    assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(2), "what was acknowledged is mined");
+    assert_eq!(chain.head().number, head + 1);
+    include(&devnet, transfer(2)).await;
+    chain.shutdown();
+}
+
+/// The same test runs as parent and, in a shell where going over a limit is an error and no signal, as child.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_is_told_to_everyone_who_submits_and_the_same_process_goes_on_after_it() {
+    if let Some(dir) = env::var_os(ROOM_DIR) {
+        return run_through_a_full_disk(Path::new(&dir)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "killed::a_full_disk_is_told_to_everyone_who_submits_and_the_same_process_goes_on_after_it";
+    let script = format!(r#"trap '' XFSZ; exec "$0" --exact {test} --nocapture"#);
+    let mut child = Command::new("sh");
+    let output =
+        child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(ROOM_DIR, dir.path()).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let devnet = Devnet { chain: Chain::open(at(dir.path())).unwrap(), dir };
+    assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(3), "the database is whole");
+}
+
+/// What the child says when it cannot write.
+const FULL: &str = "nothing can be written";
+
+/// As if a block had been written and only its confirmation had failed: while nothing can be written here, the parent writes
+/// the next block into the database.
+async fn meet_a_block_on_disk(dir: &Path) {
+    let devnet = Devnet { chain: Chain::open(at(dir)).unwrap(), dir: tempfile::tempdir().unwrap() };
+    let transfer = |nonce| Draft::transfer(nonce, TO, 1).sign(&account(0));
+    include(&devnet, transfer(0)).await;
+    let chain = &devnet.chain;
+    let head = chain.head().number;
+    let (mut blocks, mut trouble) = (chain.subscribe_blocks(), chain.trouble());
+    limit_file_bytes(Some(FULL_BYTES));
+    let hash = chain.submit(transfer(1)).await.unwrap();
+    timeout(PATIENCE, trouble.wait_for(Option::is_some)).await.unwrap().unwrap();
+    // Nothing at all: the database cannot be opened again, and is free for the parent.
+    limit_file_bytes(Some(0));
+    let closed = async {
+        while !matches!(chain.latest(), Err(StoreError::Closed)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("it tries and cannot");
+    writeln!(std::io::stdout(), "{FULL}").expect("the parent listens");
+    std::io::stdin().read_line(&mut String::new()).expect("the parent answers");
+    limit_file_bytes(None);
+    timeout(PATIENCE, trouble.wait_for(Option::is_none)).await.expect("it goes on by itself").unwrap();
+    assert_eq!(
+        (chain.head().number, chain.pool_status().pending),
+        (head + 2, 0),
+        "the parent's block, and one after it"
+    );
+    assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(2), "transferred once");
+    let told = mined(&mut blocks, hash).await;
+    assert_eq!(told.header.number, head + 1);
+    include(&devnet, transfer(2)).await;
+    chain.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_block_that_was_written_although_writing_failed_is_taken_over_and_not_made_again() {
+    if let Some(dir) = env::var_os(AHEAD_DIR) {
+        return meet_a_block_on_disk(Path::new(&dir)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "killed::a_block_that_was_written_although_writing_failed_is_taken_over_and_not_made_again";
+    let script = format!(r#"trap '' XFSZ; exec "$0" --exact {test} --nocapture"#);
+    let mut child = Command::new("sh");
+    child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(AHEAD_DIR, dir.path());
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.ends_with(FULL)), "the child ended early");
+    // The child tries again and again, and has the database for a moment each time.
+    let until = std::time::Instant::now() + PATIENCE;
+    let chain = loop {
+        match Chain::open(at(dir.path())) {
+            Ok(chain) => break chain,
+            Err(OpenChainError::InUse { .. }) if std::time::Instant::now() < until => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    // It finds the transaction in the journal.
+    while chain.latest().unwrap().account(&TO).unwrap().unwrap().balance < U256::from(2) {
+        assert!(std::time::Instant::now() < until, "no block was made");
+    }
+    chain.shutdown();
+    drop(chain);
+    writeln!(child.stdin.take().unwrap()).unwrap();
+    let said: Vec<String> = lines.collect();
+    assert!(child.wait().unwrap().success(), "{said:?}");
 }

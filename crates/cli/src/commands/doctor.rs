@@ -190,7 +190,7 @@ async fn rpc_port(address: SocketAddr) -> Finding {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []});
     let ask = async |http: reqwest::Client| {
         let answer: Value = http.post(format!("http://{address}")).json(&request).send().await?.json().await?;
-        Ok(answer["result"].as_str().map(|id| format!("a chain with id {id} answers")))
+        Ok(answer["result"].as_str().map(|id| (Verdict::Ok, format!("a chain with id {id} answers"))))
     };
     port("RPC port", address, ask).await
 }
@@ -198,16 +198,20 @@ async fn rpc_port(address: SocketAddr) -> Finding {
 async fn http_port(address: SocketAddr) -> Finding {
     let ask = async |http: reqwest::Client| {
         let answer: Value = http.get(format!("http://{address}/v1/status")).send().await?.json().await?;
-        Ok(answer["operator"].as_str().map(|operator| format!("the gateway of {operator} answers")))
+        let verdict = |operator| match answer["chain"]["error"].as_str() {
+            Some(error) => (Verdict::Fail, format!("the gateway of {operator} answers: {error}")),
+            None => (Verdict::Ok, format!("the gateway of {operator} answers")),
+        };
+        Ok(answer["operator"].as_str().map(verdict))
     };
     port("gateway port", address, ask).await
 }
 
-/// A port must be free, or held by a node; `ask` finds out which node.
+/// A port must be free, or held by a node; `ask` finds out which node, and whether it is well.
 async fn port(
     check: &'static str,
     address: SocketAddr,
-    ask: impl AsyncFnOnce(reqwest::Client) -> Result<Option<String>, reqwest::Error>,
+    ask: impl AsyncFnOnce(reqwest::Client) -> Result<Option<(Verdict, String)>, reqwest::Error>,
 ) -> Finding {
     if TcpListener::bind(address).is_ok() {
         return Finding::new(check, Verdict::Ok, format!("{address} is free"));
@@ -218,7 +222,7 @@ async fn port(
         Err(_) => None,
     };
     match answer {
-        Some(answer) => Finding::new(check, Verdict::Ok, format!("{address} is in use: {answer}")),
+        Some((verdict, answer)) => Finding::new(check, verdict, format!("{address} is in use: {answer}")),
         None => Finding::new(check, Verdict::Fail, format!("{address} is in use by another program")),
     }
 }

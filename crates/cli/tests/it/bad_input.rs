@@ -245,6 +245,7 @@ pub async fn not_paid(node: &Node, body: &Value, payment: &PaymentPayload, code:
     let (status, answer) = chat(node, body, Some(payment)).await;
     assert_eq!(status, 402, "{answer}");
     assert_eq!(answer["x402"]["error"], code, "{answer}");
+    says(&answer, code, " ");
 }
 
 #[tokio::test(flavor = "multi_thread")]

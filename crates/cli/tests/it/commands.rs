@@ -55,7 +55,7 @@ impl Terminal<'_> {
 }
 
 /// Runs the program in a folder.
-fn program(folder: &Path, rpc: &str, gateway: &str, arguments: &[&str]) -> Output {
+pub fn program(folder: &Path, rpc: &str, gateway: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_openledger"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with(PREFIX)) {
         command.env_remove(name);

@@ -8,7 +8,7 @@ use alloy_network::{EthereumWallet, NetworkTransactionBuilder as _, TransactionB
 use alloy_rpc_types_eth::TransactionRequest;
 use openledger_primitives::{Address, B256, Bytes, ReceiptHash, U256, Wei};
 use openledger_sdk::api::{EpochEntry, ReceiptEntry};
-use openledger_sdk::{ChainClient, GatewayClient};
+use openledger_sdk::{ChainClient, ChainError, GatewayClient};
 use openledger_settlement::ledger::EpochState;
 use openledger_train::SnapshotRef;
 use serde_json::{Value, json};
@@ -32,8 +32,8 @@ const LIFE_MS: std::ops::Range<u64> = 80..1300;
 const TRANSFER_PACE: Duration = Duration::from_millis(15);
 /// Pause between two looks at a job.
 const JOB_PACE: Duration = Duration::from_millis(50);
-const SENDER: u32 = 9;
-const RECIPIENT: Address = Address::repeat_byte(0x51);
+pub const SENDER: u32 = 9;
+pub const RECIPIENT: Address = Address::repeat_byte(0x51);
 const CHUNK_BYTES: usize = 700;
 /// Epochs of the jobs: about a second of training.
 const JOB_EPOCHS: u32 = 12;
@@ -127,22 +127,26 @@ async fn transfer(client: ChainClient, book: Shared) {
     let Ok(mut nonce) = client.rpc::<_, U256>("eth_getTransactionCount", (client.address(), "pending")).await else {
         return;
     };
-    let wallet = EthereumWallet::new(client.signer().clone());
     let mut pace = tokio::time::interval(TRANSFER_PACE);
     loop {
         pace.tick().await;
-        let mut request = TransactionRequest::default().from(client.address()).to(RECIPIENT).value(U256::from(1));
-        request.set_nonce(nonce.to());
-        request.set_gas_limit(21_000);
-        request.set_max_fee_per_gas(1 << 40);
-        request.set_max_priority_fee_per_gas(1_000_000);
-        request.set_chain_id(CHAIN_ID);
-        let signed = request.build(&wallet).await.unwrap();
-        let raw = Bytes::from(signed.encoded_2718());
-        let Ok(hash) = client.rpc::<_, B256>("eth_sendRawTransaction", (raw,)).await else { return };
+        let Ok(hash) = send_transfer(&client, nonce.to()).await else { return };
         book.lock().unwrap().transfers.push(hash);
         nonce += U256::from(1);
     }
+}
+
+/// Sends one wei to [`RECIPIENT`] and does not wait for a block.
+pub async fn send_transfer(client: &ChainClient, nonce: u64) -> Result<B256, ChainError> {
+    let wallet = EthereumWallet::new(client.signer().clone());
+    let mut request = TransactionRequest::default().from(client.address()).to(RECIPIENT).value(U256::from(1));
+    request.set_nonce(nonce);
+    request.set_gas_limit(21_000);
+    request.set_max_fee_per_gas(1 << 40);
+    request.set_max_priority_fee_per_gas(1_000_000);
+    request.set_chain_id(CHAIN_ID);
+    let signed = request.build(&wallet).await.unwrap();
+    client.rpc("eth_sendRawTransaction", (Bytes::from(signed.encoded_2718()),)).await
 }
 
 async fn ask(till: GatewayClient, book: Shared) {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod full_disk;
 mod killed;
 mod moved;
 mod node;
@@ -13,4 +14,5 @@ mod prepared;
 mod public_name;
 mod relays;
 mod stopped;
+mod taken_back;
 mod whole_loop;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use openledger_engine::format::DType;
 use openledger_testkit::TinySpec;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use tempfile::TempDir;
 
 /// Longest wait for anything that a healthy node does.
@@ -78,7 +79,9 @@ impl Home {
     }
 
     fn up(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_openledger"));
+        // Under a limit on file sizes a write fails, as on a full disk; without this it would end the program.
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#, env!("CARGO_BIN_EXE_openledger")]);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENLEDGER_")) {
             command.env_remove(name);
         }
@@ -159,6 +162,13 @@ impl Node {
     /// A URL of the gateway.
     pub fn url(&self, path: &str) -> String {
         format!("{}/{path}", self.gateway)
+    }
+
+    /// Stands in for a disk that is full, or has room again: the most bytes that a file of this node can have.
+    pub fn limit_file_bytes(&self, current: Option<u64>) {
+        let process = Pid::from_child(&self.child);
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        prlimit(Some(process), Resource::Fsize, Rlimit { current, maximum }).unwrap();
     }
 
     /// kill -9.

@@ -1,14 +1,17 @@
 //! A payer without gas: the operator sends its deposit and its refund.
 
+use std::time::Duration;
+
 use alloy_signer_local::PrivateKeySigner;
 use openledger_contracts::ChannelConfig;
 use openledger_primitives::{Address, B256, Wei};
 use openledger_sdk::{ChainClient, PayerChannel};
 use openledger_settlement::relay::Deposit;
 use openledger_settlement::x402::{PaymentPayload, PaymentRequirements};
+use serde_json::Value;
 
 use crate::bad_input::{ask, chat, not_paid, offer};
-use crate::node::Node;
+use crate::node::{Home, Node};
 use crate::people::{CHAIN_ID, MODEL, People};
 use crate::prepared;
 
@@ -16,6 +19,8 @@ use crate::prepared;
 const FUNDS: Wei = Wei::from_open(2);
 /// What it deposits.
 const DEPOSIT: Wei = Wei(20_000_000_000_000_000);
+/// Time after which the node is killed that was asked for money back: it has begun, and no block has the refund yet.
+const IMPATIENCE: Duration = Duration::from_millis(15);
 const CODE: &str = "invalid_batch_settlement_evm_";
 
 async fn penniless(node: &Node) -> ChainClient {
@@ -29,6 +34,29 @@ async fn penniless(node: &Node) -> ChainClient {
 
 async fn channel(payer: &ChainClient, offer: &PaymentRequirements) -> PayerChannel {
     PayerChannel::open(payer.hub(), offer, B256::ZERO).await.unwrap()
+}
+
+/// A running node and somebody at it with a question, wrapped OPEN and no gas.
+struct Asker {
+    home: Home,
+    node: Node,
+    payer: ChainClient,
+    /// The question.
+    body: Value,
+    /// What its answer must be paid with.
+    terms: PaymentRequirements,
+    /// A channel without money.
+    account: PayerChannel,
+}
+
+async fn asker() -> Asker {
+    let (home, _) = prepared::home().await;
+    let node = home.start(&[]);
+    let payer = penniless(&node).await;
+    let body = ask(MODEL);
+    let terms = offer(&node, &body).await;
+    let account = channel(&payer, &terms).await;
+    Asker { home, node, payer, body, terms, account }
 }
 
 /// Pays for `offer` with a deposit, out of the channel of `config` or of its own.
@@ -46,12 +74,7 @@ fn paying(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payer_without_gas_deposits_and_asks_in_one_request_and_gets_the_rest_back() {
-    let (home, _) = prepared::home().await;
-    let node = home.start(&[]);
-    let payer = penniless(&node).await;
-    let body = ask(MODEL);
-    let terms = offer(&node, &body).await;
-    let account = channel(&payer, &terms).await;
+    let Asker { home, node, payer, body, terms, account } = asker().await;
     let deposit = account.authorize(DEPOSIT).await.unwrap();
     let payment = paying(&account, &terms, None, &deposit, "pay_0000000000000001");
     let (status, answer) = chat(&node, &body, Some(&payment)).await;
@@ -74,11 +97,11 @@ async fn a_payer_without_gas_deposits_and_asks_in_one_request_and_gets_the_rest_
     assert!(charged > 0);
     let replayed = paying(&account, &terms, None, &deposit, "pay_0000000000000002");
     not_paid(&node, &body, &replayed, &format!("{CODE}authorization_used")).await;
-    refunds(&node, &payer, &terms, charged).await;
+    refunds(&home, node, &payer, &terms, charged).await;
 }
 
-/// Gives everything back that was not charged, and nothing else.
-async fn refunds(node: &Node, payer: &ChainClient, terms: &PaymentRequirements, charged: u128) {
+/// Gives everything back that was not charged, and nothing else, also when the node is killed meanwhile.
+async fn refunds(home: &Home, node: Node, payer: &ChainClient, terms: &PaymentRequirements, charged: u128) {
     let body = ask(MODEL);
     let mut account = channel(payer, terms).await;
     let asked = |account: &PayerChannel, amount: Option<u128>, identifier: &str| {
@@ -86,18 +109,23 @@ async fn refunds(node: &Node, payer: &ChainClient, terms: &PaymentRequirements, 
         PaymentPayload::refund(terms.clone(), account.config(), &voucher, amount.map(Wei), identifier)
     };
     // A payer that lost its count is corrected, whether its charges are on chain already or not.
-    let (status, refused) = chat(node, &body, Some(&asked(&account, Some(u128::MAX), "refund_000000000000"))).await;
+    let (status, refused) = chat(&node, &body, Some(&asked(&account, Some(u128::MAX), "refund_000000000000"))).await;
     assert_eq!(status, 402, "{refused}");
     let extra = serde_json::from_value(refused["x402"]["accepts"][0]["extra"].clone()).unwrap();
     account.correct(&extra).unwrap();
     assert_eq!(account.charged(), Wei(charged));
     let above = asked(&account, Some(DEPOSIT.0 - charged + 1), "refund_000000000001");
-    not_paid(node, &body, &above, &format!("{CODE}refund_amount_invalid")).await;
+    not_paid(&node, &body, &above, &format!("{CODE}refund_amount_invalid")).await;
     let all = asked(&account, None, "refund_000000000002");
-    let (status, settled) = chat(node, &body, Some(&all)).await;
+    let _ = tokio::time::timeout(IMPATIENCE, chat(&node, &body, Some(&all))).await;
+    node.kill();
+    let node = home.start(&[]);
+    let payer = &penniless(&node).await;
+    let mut account = channel(payer, terms).await;
+    let (status, settled) = chat(&node, &body, Some(&all)).await;
     assert_eq!(status, 200, "{settled}");
     assert_eq!(settled["x402"]["amount"], (DEPOSIT.0 - charged).to_string());
-    let (_, again) = chat(node, &body, Some(&all)).await;
+    let (_, again) = chat(&node, &body, Some(&all)).await;
     assert_eq!(again["x402"]["transaction"], settled["x402"]["transaction"]);
     assert_eq!(payer.wrapped_balance(payer.address()).await.unwrap(), Wei(FUNDS.0 - charged));
     assert_eq!(payer.balance(payer.address()).await.unwrap(), Wei::ZERO, "no gas was ever paid");
@@ -107,12 +135,8 @@ async fn refunds(node: &Node, payer: &ChainClient, terms: &PaymentRequirements, 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deposits_that_are_not_good_are_refused_by_their_code_and_move_nothing() {
-    let (home, _) = prepared::home().await;
-    let node = home.start(&[]);
-    let payer = penniless(&node).await;
-    let body = ask(MODEL);
-    let terms = offer(&node, &body).await;
-    let account = channel(&payer, &terms).await;
+    // The home is kept, or its folder would go under the node's feet.
+    let Asker { home: _home, node, payer, body, terms, account } = asker().await;
     let signed = |amount, valid_before, chain_id| {
         Deposit::sign(account.config(), amount, valid_before, B256::ZERO, chain_id, payer.signer()).unwrap()
     };

@@ -87,7 +87,8 @@ fn node_operations() -> Vec<Op> {
         Op::get("/v1/operator", "operator", "Adapters, load, settlement, disk.").gives::<node::Operator>(),
         Op::get("/v1/lora_adapters", "adapters", "Adapters with where they are.").gives::<node::AdapterList>(),
         Op::get("/v1/openapi.json", "openapi", "This document.").gives::<scalar::AnyObject>(),
-        Op::get("/health", "health", "Alive.").gives_file("text/plain"),
+        Op::get("/health", "health", "Alive and able to make blocks; 503 with the reason where it is not.")
+            .gives_file("text/plain"),
         Op::get("/metrics", "metrics", "Metrics in Prometheus' text format.").gives_file("text/plain"),
     ]
 }
@@ -231,6 +232,12 @@ fn settlement_operations() -> Vec<Op> {
             .filters(&[("model", "Name or id of a model."), ("payer", "An address.")])
             .paged()
             .gives::<Listing<settlement::ReceiptRow>>(),
+        Op::get(
+            "/v1/receipts/{hash}/records",
+            "receiptRecords",
+            "Records that an answer was paid for, those that earned most first; none for an answer older than what is kept.",
+        )
+        .gives::<Listing<settlement::ReceiptRecord>>(),
         Op::get("/v1/receipts/{hash}", "receipt", "A receipt with all that is needed to check it offline.")
             .gives::<settlement::ReceiptBundle>(),
         Op::get("/v1/epochs", "listEpochs", "Epochs in order.").paged().gives::<Listing<settlement::Epoch>>(),

@@ -46,6 +46,9 @@ pub struct ChainInfo {
     pub development: bool,
     /// Where the contracts are.
     pub contracts: Contracts,
+    /// Why no block can be made at present, such as a full disk; null while all is well.
+    #[schema(required)]
+    pub error: Option<String>,
 }
 
 /// A chain's currency.

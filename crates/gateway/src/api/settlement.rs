@@ -79,6 +79,31 @@ pub struct ReceiptRow {
     pub receipt: openledger_settlement::receipt::SignedReceipt,
 }
 
+/// A record that an answer was paid for.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ReceiptRecord {
+    /// Out of which pool.
+    pub pool: DataPool,
+    /// The record's hash.
+    pub record: Hash,
+    /// Its Datanet.
+    pub datanet: u64,
+    /// Who was paid.
+    pub contributor: Account,
+    /// The record's part of that, in wei. Informative: payouts go to contributors.
+    pub earned_wei: Amount,
+}
+
+/// The declared pools of the data share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DataPool {
+    /// What shaped the answer.
+    Influence,
+    /// What the answer quotes.
+    Provenance,
+}
+
 /// One answered request, signed by its operator.
 #[derive(Clone, Debug, ToSchema)]
 #[schema(rename_all = "camelCase")]

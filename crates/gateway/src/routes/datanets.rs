@@ -26,6 +26,7 @@ use crate::api::Listing;
 use crate::api::datanets as view;
 use crate::app::App;
 use crate::error::{ApiError, chain};
+use crate::revocations;
 use crate::routes::{Paging, blocking};
 
 /// Records shown of a file that would be contributed.
@@ -323,6 +324,8 @@ pub(crate) async fn snapshot(
     State(app): State<Arc<App>>,
     Path(datanet): Path<DatanetId>,
 ) -> Result<Json<Value>, ApiError> {
+    // What was taken back in a block is in no snapshot after it.
+    revocations::catch_up(&app).await?;
     let snapshot = blocking(move || app.datanets.take_snapshot(datanet)).await??;
     let content = openledger_primitives::keccak256(snapshot.body());
     Ok(Json(json!({

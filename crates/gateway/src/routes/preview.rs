@@ -10,6 +10,7 @@ use openledger_primitives::DatanetId;
 use crate::api::preview as view;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::revocations;
 use crate::routes::blocking;
 
 /// Contributors named, the most records first.
@@ -20,6 +21,7 @@ pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Path(datanet): Path<DatanetId>,
 ) -> Result<Json<view::SnapshotPreview>, ApiError> {
+    revocations::catch_up(&app).await?;
     let preview = blocking(move || {
         app.datanets.datanet(datanet)?;
         Ok::<_, ApiError>(app.datanets.preview_snapshot(datanet)?)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use openledger_primitives::{Address, ModelId, ReceiptHash};
-use openledger_settlement::ledger::{EpochRecord, EpochState, PAGE_MAX};
+use openledger_settlement::ledger::{DataPool, EpochRecord, EpochState, PAGE_MAX, RecordCredit};
 use openledger_settlement::receipt::SignedReceipt;
 use openledger_settlement::verify::ReceiptBundle;
 use openledger_store::StoreError;
@@ -77,6 +77,32 @@ pub(crate) async fn show(
 ) -> Result<Json<ReceiptBundle>, ApiError> {
     let bundle = blocking(move || app.ledger().bundle(hash)).await??;
     bundle.map(Json).ok_or_else(|| ApiError::not_found("receipt", hash))
+}
+
+/// The records that an answer was paid for. They stay when its body is forgotten.
+pub(crate) async fn records(
+    State(app): State<Arc<App>>,
+    Path(hash): Path<ReceiptHash>,
+) -> Result<Json<Listing<view::ReceiptRecord>>, ApiError> {
+    let rows = blocking(move || {
+        let signed = app.ledger().receipt(hash)?.ok_or_else(|| ApiError::not_found("receipt", hash))?;
+        let credits = app.ledger().record_credits(signed.receipt.sequence)?;
+        Ok::<_, ApiError>(Listing { data: credits.iter().map(record).collect(), next_after: None })
+    });
+    Ok(Json(rows.await??))
+}
+
+fn record(credit: &RecordCredit) -> view::ReceiptRecord {
+    view::ReceiptRecord {
+        pool: match credit.pool {
+            DataPool::Influence => view::DataPool::Influence,
+            DataPool::Provenance => view::DataPool::Provenance,
+        },
+        record: credit.record.into(),
+        datanet: credit.datanet.0,
+        contributor: credit.contributor.into(),
+        earned_wei: credit.amount.into(),
+    }
 }
 
 /// Where to go on among epochs.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use openledger_contracts::addresses;
 use openledger_serve::{AdapterInfo, AdapterState, MetricsSnapshot};
@@ -20,9 +20,16 @@ use crate::routes::blocking;
 /// Seconds between two grants of the faucet to one account.
 const FAUCET_EVERY_S: u64 = 60 * 60;
 
-/// Alive.
-pub(crate) async fn health() -> &'static str {
-    "ok\n"
+/// Alive and able to do its work: 503 with the reason while the chain can make no blocks.
+pub(crate) async fn health(State(app): State<Arc<App>>) -> (StatusCode, String) {
+    match chain_trouble(&app) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+    }
+}
+
+fn chain_trouble(app: &App) -> Option<String> {
+    app.chain_trouble.borrow().clone()
 }
 
 /// The OpenAPI document.
@@ -43,6 +50,7 @@ pub(crate) async fn show(State(app): State<Arc<App>>) -> Json<node::Status> {
         challenge_window_s: site.challenge_window_s,
         development: site.development,
         contracts: contracts(),
+        error: chain_trouble(&app),
     };
     Json(node::Status {
         operator: app.till.operator().into(),

@@ -18,7 +18,7 @@ fn schema(method: &str, path: &str, status: &str) -> Validator {
     jsonschema::validator_for(&whole).unwrap()
 }
 
-fn check(method: &str, path: &str, status: &str, answer: &Value) {
+pub(crate) fn check(method: &str, path: &str, status: &str, answer: &Value) {
     let errors: Vec<String> = schema(method, path, status)
         .iter_errors(answer)
         .map(|error| format!("{error} at {}", error.instance_path()))
@@ -61,6 +61,21 @@ async fn node_and_model_answers_fit_the_document() {
     let detail = checked("/v1/models/{name}/details", &format!("/v1/models/{MODEL}/details")).await;
     assert_eq!(detail["answers"], 1);
     assert_eq!(detail["datanets"], json!([node().made.datanet]));
+}
+
+#[tokio::test]
+async fn a_chain_that_can_make_no_blocks_is_told_to_people_and_to_load_balancers() {
+    let health = async || {
+        let response = reqwest::get(format!("{}/health", node().gateway)).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    };
+    let error = async || checked("/v1/status", "/v1/status").await["chain"]["error"].clone();
+    assert_eq!((health().await, error().await), ((200, "ok\n".to_owned()), json!(null)));
+    let why = "disk full: blocks cannot be written";
+    node().trouble(Some(why));
+    assert_eq!((health().await, error().await), ((503, format!("{why}\n")), json!(why)));
+    node().trouble(None);
+    assert_eq!((health().await, error().await), ((200, "ok\n".to_owned()), json!(null)));
 }
 
 #[tokio::test]

@@ -4,11 +4,14 @@
 
 mod assets;
 mod contract;
+mod forgotten;
 mod hostile;
 mod migrations;
 mod moved;
 mod node;
 mod openapi;
+mod payments;
 mod people;
+mod revocations;
 mod sessions;
 mod stopped;

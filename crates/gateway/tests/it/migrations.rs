@@ -4,7 +4,7 @@ use openledger_gateway::catalog::GATEWAY_SCHEMA;
 use openledger_store::{Schema, Store, StoreError};
 
 /// A row of each table, by the version that made the table: how it is written, and how it is counted.
-const ROWS: [(u32, &str, &str); 7] = [
+const ROWS: [(u32, &str, &str); 8] = [
     (
         1,
         "INSERT INTO gateway_models VALUES ('old', x'01', '{\"name\":\"old\"}')",
@@ -36,6 +36,7 @@ const ROWS: [(u32, &str, &str); 7] = [
         "INSERT INTO gateway_models VALUES ('moved', x'04', '{\"artifact\":\"train/job-1/artifact\"}')",
         "SELECT count(*) FROM gateway_models WHERE entry = '{\"artifact\":\"train/job-1/artifact\"}'",
     ),
+    (5, "UPDATE gateway_followed SET next_block = 9", "SELECT count(*) FROM gateway_followed WHERE next_block = 9"),
 ];
 
 #[test]

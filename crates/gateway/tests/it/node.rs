@@ -30,6 +30,7 @@ const GOVERNANCE: u32 = 0;
 const OPERATOR: u32 = 1;
 const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
+const SLOW_LAYERS: usize = 24;
 
 /// Addresses of the node, and what was made on it.
 pub(crate) struct Node {
@@ -47,6 +48,16 @@ impl Node {
         self.runtime.block_on(work)
     }
 
+    /// Makes the chain say why it can make no blocks.
+    pub(crate) fn trouble(&self, why: Option<&str>) {
+        self.parts.trouble.send_replace(why.map(str::to_owned));
+    }
+
+    /// The operator's books.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.parts.ledger
+    }
+
     /// The models served.
     pub(crate) fn catalog(&self) -> &Arc<Catalog> {
         &self.parts.catalog
@@ -54,6 +65,8 @@ impl Node {
 }
 
 struct Running {
+    ledger: Ledger,
+    trouble: watch::Sender<Option<String>>,
     catalog: Arc<Catalog>,
     _gateway: Gateway,
     _rpc: RpcServer,
@@ -67,6 +80,15 @@ pub(crate) fn node() -> &'static Node {
     NODE.get_or_init(|| {
         // The caller may be inside a runtime of its own, which cannot wait for another.
         std::thread::spawn(|| start(TinySpec::default(), None)).join().unwrap()
+    })
+}
+
+/// A node whose answers take long enough to do something meanwhile; the first caller starts it.
+pub(crate) fn slow_node() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let spec = TinySpec { layers: SLOW_LAYERS, ..TinySpec::default() };
+        std::thread::spawn(move || start(spec, None)).join().unwrap()
     })
 }
 
@@ -102,6 +124,7 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     governance.models().register_base(catalog.base().hash(), catalog.base_name()).await.unwrap();
     let hub = Arc::new(Hub::new(ChainClient::connect(&url, key(SETTLER)).await.unwrap()));
     let (operator, signer) = (key(OPERATOR).address(), Arc::new(key(OPERATOR)));
+    let books = ledger.clone();
     let till = Till::new(ledger.clone(), hub.clone(), signer, operator, TillOptions::default());
     let options = WorkerOptions { receipts_max: 1000, age_max_s: 1, poll_ms: 100, ..WorkerOptions::default() };
     let worker = SettlementWorker::new(ledger, hub, options);
@@ -120,11 +143,17 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let datanets = Datanets::new(store.clone(), CHAIN_ID);
     let chain_client = ChainClient::connect(&url, key(OPERATOR)).await.unwrap();
     let served = Arc::clone(&catalog);
-    let parts = Parts { catalog, server, till, datanets, factory, chain: chain_client, settlement, store, site };
+    let (trouble, chain_trouble) = watch::channel(None);
+    let parts =
+        Parts { catalog, server, till, datanets, factory, chain: chain_client, chain_trouble, settlement, store, site };
     let gateway = Gateway::start(any_port(), parts).await.unwrap();
     tokio::spawn(worker.run(stopped));
     let at = format!("http://{}", gateway.address());
-    (Running { catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
+    (
+        Running { ledger: books, trouble, catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop },
+        at,
+        url,
+    )
 }
 
 async fn start_chain(dir: &std::path::Path) -> (Chain, RpcServer) {

@@ -94,7 +94,7 @@ impl People {
 }
 
 /// Looks until there is something to see.
-async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + WAIT_MAX;
     while Instant::now() < until {
         if let Some(seen) = look().await {

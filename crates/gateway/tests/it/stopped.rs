@@ -7,15 +7,13 @@ use openledger_sdk::api::ChatRequest;
 use openledger_settlement::verify::{
     Disclosure, PublishedTerms, ReceiptBundle, ReplayEngine as _, verify_receipt, verify_replay,
 };
-use openledger_testkit::TinySpec;
 use serde_json::Value;
 
-use crate::node::{Node, start};
+use crate::node::{Node, slow_node};
 use crate::people::{CHAIN_ID, MODEL, People};
 
-/// Most tokens of a question's answer: with so many layers they take long enough to be ended in the middle.
+/// Most tokens of a question's answer: they take long enough to be ended in the middle.
 const TOKENS_MAX: u32 = 400;
-const LAYERS: usize = 24;
 
 fn question() -> ChatRequest {
     ChatRequest { max_tokens: Some(TOKENS_MAX), ..ChatRequest::question(MODEL, "Who came?") }
@@ -45,8 +43,8 @@ async fn verified(node: &Node, gateway: &GatewayClient, body: &Value) -> (Receip
 
 #[test]
 fn a_stopped_answer_costs_what_there_is_of_it_and_replays_where_the_arithmetic_is_the_same() {
-    let node = start(TinySpec { layers: LAYERS, ..TinySpec::default() }, None);
-    node.block_on(stop_and_verify(&node));
+    let node = slow_node();
+    node.block_on(stop_and_verify(node));
 }
 
 async fn stop_and_verify(node: &Node) {

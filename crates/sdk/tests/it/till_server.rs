@@ -10,8 +10,9 @@ use openledger_sdk::{ChainClient, Hub};
 use openledger_settlement::hub::HubClient;
 use openledger_settlement::ledger::{Admission, Ledger, SETTLEMENT_SCHEMA, StoredAnswer};
 use openledger_settlement::receipt::ReceiptDraft;
+use openledger_settlement::refusal::sentence;
 use openledger_settlement::split::{Usage, Weighted};
-use openledger_settlement::till::{Till, TillOptions};
+use openledger_settlement::till::{AdmitError, Till, TillOptions};
 use openledger_settlement::x402::{PaymentPayload, PaymentRequired, PaymentRequirements, from_header, to_header};
 use openledger_store::Store;
 use serde_json::json;
@@ -25,6 +26,8 @@ pub const BPS: SplitBps =
     SplitBps { burn: 500, operatorBps: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 };
 /// Most tokens of an answer here; answers use fewer.
 const TOKENS_MAX: u32 = 10;
+
+const PATH: &str = "/v1/chat/completions";
 
 /// What an answer costs here.
 pub fn fee() -> Wei {
@@ -130,7 +133,7 @@ impl TillServer {
     fn quote(&self) -> String {
         let offer = self.offer();
         let ceiling = offer.amount;
-        let required = PaymentRequired::new("/v1/chat/completions", "payment is required", offer);
+        let required = PaymentRequired::new(PATH, "payment is required", offer);
         let body = json!({"model": "m", "prompt_tokens": 5, "max_tokens": TOKENS_MAX, "ceiling_wei": ceiling, "x402": required});
         response("200 OK", "content-type: application/json\r\n", &body.to_string())
     }
@@ -138,13 +141,14 @@ impl TillServer {
     async fn respond(&self, headers: &HashMap<String, String>, body: &[u8]) -> Option<String> {
         let offer = self.offer();
         let Some(payment) = headers.get("payment-signature") else {
-            return Some(refusal(&PaymentRequired::new("/v1/chat/completions", "payment is required", offer)));
+            let required = PaymentRequired::new(PATH, "payment is required", offer);
+            return Some(payment_required(&required, "payment is required"));
         };
         let payload: PaymentPayload = from_header(payment.as_bytes()).unwrap();
         if payload.is_refund() {
             return Some(match self.till.refund(&payload, &offer, keccak256(body)).await {
                 Ok(settled) => response("200 OK", &format!("PAYMENT-RESPONSE: {}\r\n", to_header(&settled)), "{}"),
-                Err(error) => refusal(&self.till.refusal("/v1/chat/completions", &offer, &payload, &error)),
+                Err(error) => self.refused(&offer, &payload, &error),
             });
         }
         let streams = serde_json::from_slice::<serde_json::Value>(body).unwrap()["stream"] == true;
@@ -157,11 +161,15 @@ impl TillServer {
                 self.charges.fetch_add(1, Ordering::SeqCst);
                 charge.unwrap().answered
             }
-            Err(error) => return Some(refusal(&self.till.refusal("/v1/chat/completions", &offer, &payload, &error))),
+            Err(error) => return Some(self.refused(&offer, &payload, &error)),
         };
         let broken = self.breaks_next.swap(false, Ordering::SeqCst);
         let answer = || if streams { stream(&answered) } else { whole(&answered) };
         (!broken).then(answer)
+    }
+
+    fn refused(&self, offer: &PaymentRequirements, payload: &PaymentPayload, error: &AdmitError) -> String {
+        payment_required(&self.till.refusal(PATH, offer, payload, error), &sentence(error, offer, payload))
     }
 }
 
@@ -169,8 +177,9 @@ fn response(status: &str, headers: &str, body: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
-fn refusal(required: &PaymentRequired) -> String {
-    response("402 Payment Required", &format!("PAYMENT-REQUIRED: {}\r\n", to_header(required)), "{}")
+fn payment_required(required: &PaymentRequired, message: &str) -> String {
+    let body = json!({"error": {"message": message}, "x402": required}).to_string();
+    response("402 Payment Required", &format!("PAYMENT-REQUIRED: {}\r\n", to_header(required)), &body)
 }
 
 fn whole(answered: &StoredAnswer) -> String {

@@ -7,6 +7,7 @@ use openledger_contracts::{ChannelConfig, Receipt};
 use openledger_primitives::{B256, ChannelId, ModelId, ReceiptHash, Wei, keccak256};
 use openledger_store::{ReadTx, RowExt, StoreError, Tx, number_value, params, wei_bytes};
 
+use super::credits::{RecordCredit, put_credits};
 use super::rows::{self, WeightTable};
 use super::{ANSWER_BYTES_MAX, ChannelHold, Ledger};
 use crate::channel::{Authorized, Channel, PaymentError, PaymentRefusal, Term};
@@ -158,6 +159,21 @@ pub struct StoredAnswer {
     pub answer: Vec<u8>,
     /// The payment response sent with it.
     pub settlement: SettleResponse,
+}
+
+/// What is kept of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its body, for retries and disputes.
+    pub answer: Vec<u8>,
+    /// The records that it was paid for; they stay longer than the body.
+    pub credits: Vec<RecordCredit>,
+}
+
+impl From<Vec<u8>> for Kept {
+    fn from(answer: Vec<u8>) -> Self {
+        Self { answer, credits: Vec::new() }
+    }
 }
 
 /// A request charged.
@@ -358,17 +374,17 @@ impl Ledger {
     }
 
     /// Charges a served request: one transaction over channel, receipt and answer, on disk when this returns.
-    /// `answer` makes the body to keep, with the receipt in hand. Blocks; call it where blocking is allowed.
+    /// `answer` makes what is kept, with the receipt in hand. Blocks; call it where blocking is allowed.
     ///
     /// # Errors
     /// [`ChargeError`]; nothing is charged then and the channel is free.
-    pub fn charge(
+    pub fn charge<K: Into<Kept>>(
         &self,
         reservation: Reservation,
         draft: ReceiptDraft,
         key: &dyn SignerSync,
         operator: openledger_primitives::Address,
-        answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
+        answer: impl FnOnce(&SignedReceipt) -> K,
     ) -> Result<Charge, ChargeError> {
         let fee = draft.fee().map_err(ReceiptError::from)?;
         let answered_at = draft.answered_at;
@@ -390,10 +406,12 @@ impl Ledger {
             let receipt = draft.complete(place)?;
             check_payable(tx, &receipt)?;
             let receipt = SignedReceipt::sign(receipt, self.chain_id, key)?;
+            let Kept { answer, credits } = answer(&receipt).into();
             let answered = self.stored_answer(&channel, &receipt, reservation.deposited.as_ref(), answer)?;
             rows::put_channel(tx, &channel)?;
             put_receipt(tx, &receipt, &authorized.voucher)?;
             put_payment(tx, &reservation, (sequence, answered_at), &answered)?;
+            put_credits(tx, sequence, credits)?;
             Ok(Charge { receipt, answered })
         })
     }
@@ -403,9 +421,8 @@ impl Ledger {
         channel: &Channel,
         receipt: &SignedReceipt,
         deposited: Option<&Moved>,
-        answer: impl FnOnce(&SignedReceipt) -> Vec<u8>,
+        answer: Vec<u8>,
     ) -> Result<StoredAnswer, ChargeError> {
-        let answer = answer(receipt);
         if answer.len() > ANSWER_BYTES_MAX {
             return Err(ChargeError::AnswerTooLarge { bytes: answer.len() });
         }

@@ -1,12 +1,13 @@
 //! How long answers are kept for retries.
 //!
-//! What is forgotten is an answer's body. That its request was paid is never forgotten: a retry after that is refused, and
-//! is not charged again.
+//! What is forgotten is an answer's body; the records that it was paid for have a bound of their own. That its request was
+//! paid is never forgotten: a retry after that is refused, and is not charged again.
 
 use openledger_store::{ReadTx, Row, RowExt, StoreError, number_value, params};
 use serde::{Deserialize, Serialize};
 
 use super::Ledger;
+use super::credits::{forget_credits, too_old};
 
 /// Most answers forgotten in one transaction.
 const FORGOTTEN_MAX: u64 = 1000;
@@ -22,7 +23,7 @@ CREATE INDEX settlement_payments_kept ON settlement_payments (sequence, bytes, a
 
 /// What is kept of answers. One whose receipt is not final yet is always kept: a dispute may need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Retention {
     /// An answer is forgotten this long after it was given.
     pub age_max_s: u64,
@@ -30,12 +31,15 @@ pub struct Retention {
     pub answers_max: u64,
     /// Bytes of answers kept; the oldest go first.
     pub bytes_max: u64,
+    /// The latest answers whose records stay listed, whether their bodies are kept or not. Each has at most
+    /// [`ANSWER_CREDITS_MAX`](super::ANSWER_CREDITS_MAX) of about 110 bytes.
+    pub credited_answers_max: u64,
 }
 
 impl Default for Retention {
-    /// 30 days, 100,000 answers, 1 GiB.
+    /// 30 days, 100,000 answers, 1 GiB; records of the latest 250,000 answers, less than 1.8 GB.
     fn default() -> Self {
-        Self { age_max_s: 30 * 24 * 3600, answers_max: 100_000, bytes_max: 1 << 30 }
+        Self { age_max_s: 30 * 24 * 3600, answers_max: 100_000, bytes_max: 1 << 30, credited_answers_max: 250_000 }
     }
 }
 
@@ -51,7 +55,8 @@ pub struct RetentionReport {
 }
 
 impl Ledger {
-    /// Forgets what `retention` does not keep at `now_s`, at most a thousand answers at once, the oldest first.
+    /// Forgets what `retention` does not keep at `now_s`, at most a thousand answers at once, and the records of as many,
+    /// the oldest first.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is forgotten then.
@@ -61,6 +66,9 @@ impl Ledger {
             let room = report.answers <= retention.answers_max && report.bytes <= retention.bytes_max;
             answered_at < oldest_kept || !room
         };
+        if self.store.read(|tx| too_old(tx, retention.credited_answers_max))?.is_some() {
+            self.store.with_tx(|tx| forget_credits(tx, retention.credited_answers_max, FORGOTTEN_MAX))?;
+        }
         // Most looks find nothing to forget, and then nobody who writes is kept waiting.
         let (report, oldest) = self.store.read(|tx| Ok::<_, StoreError>((kept(tx)?, final_answers(tx, 1)?)))?;
         if !oldest.first().is_some_and(|&(_, _, answered_at)| goes(&report, answered_at)) {

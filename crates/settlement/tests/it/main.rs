@@ -10,6 +10,7 @@ mod ledgers;
 mod payments_wire;
 mod receipts;
 mod relays;
+mod sentences;
 mod splits;
 mod test_hub;
 mod verification;

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use openledger_primitives::sum_tree::SumLeaf;
-use openledger_primitives::{Wei, keccak256};
+use openledger_primitives::{B256, DatanetId, RecordHash, Wei, keccak256};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::epoch::{Balances, receipts_tree};
 use openledger_settlement::hub::{CLAIMS_MAX, HubClient};
-use openledger_settlement::ledger::{Admission, EpochState, Ledger, Retention};
+use openledger_settlement::ledger::{
+    ANSWER_CREDITS_MAX, Admission, DataPool, EpochState, Kept, Ledger, RecordCredit, Retention,
+};
 use openledger_settlement::verify::{verify_epoch, verify_receipt};
 use openledger_settlement::voucher::channel_id;
 use openledger_settlement::worker::{SettlementWorker, WorkerError, WorkerOptions};
@@ -274,6 +276,52 @@ async fn old_answers_are_forgotten_and_never_charged_again() {
         let channel = desk.ledger.channel(channel_id(&config(1), CHAIN_ID)).unwrap().unwrap();
         assert_eq!(channel.charged, Wei(3 * fee()));
     }
+}
+
+fn credit(number: u8, amount: u128) -> RecordCredit {
+    RecordCredit {
+        pool: if number.is_multiple_of(2) { DataPool::Influence } else { DataPool::Provenance },
+        record: RecordHash(B256::repeat_byte(number)),
+        datanet: DatanetId(3),
+        contributor: account(number),
+        amount: Wei(amount),
+    }
+}
+
+#[tokio::test]
+async fn records_stay_listed_when_their_answer_is_forgotten_and_have_a_bound_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let retention = Retention { answers_max: 0, credited_answers_max: 2, ..Retention::default() };
+    let worker = keeping(&desk, retention);
+    for number in 0..3 {
+        let payment = desk.payment(&config(1), u128::from(number) * fee(), &format!("pay_{number:016}"));
+        let Admission::Reserved(reservation) = desk.admit(&payment, 1).await.unwrap() else { panic!("answered") };
+        let credits = vec![credit(number, 0), credit(number + 10, 7), credit(number + 20, 9)];
+        let kept = Kept { answer: b"answer".to_vec(), credits };
+        desk.till.charge(reservation, draft(), move |_| kept).await.unwrap();
+    }
+    // As kept before anything is forgotten: those that earned most first.
+    let listed = |number: u8| vec![credit(number + 20, 9), credit(number + 10, 7), credit(number, 0)];
+    assert_eq!(desk.ledger.record_credits(1).unwrap(), listed(0));
+    settled(&desk, &worker, 3, 0).await;
+    for (sequence, expected) in [(1, vec![]), (2, listed(1)), (3, listed(2))] {
+        assert_eq!(desk.ledger.answer_at(sequence).unwrap(), None);
+        assert_eq!(desk.ledger.record_credits(sequence).unwrap(), expected, "answer {sequence}");
+    }
+}
+
+#[tokio::test]
+async fn of_an_answer_so_many_records_are_kept_and_those_that_earned_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let payment = desk.payment(&config(1), 0, "pay_0000000000000000");
+    let Admission::Reserved(reservation) = desk.admit(&payment, 1).await.unwrap() else { panic!("answered") };
+    let credits = (1..=2 * ANSWER_CREDITS_MAX as u8).map(|number| credit(number, number.into())).collect();
+    desk.till.charge(reservation, draft(), move |_| Kept { answer: Vec::new(), credits }).await.unwrap();
+    let kept = desk.ledger.record_credits(1).unwrap();
+    assert_eq!(kept.len(), ANSWER_CREDITS_MAX);
+    assert_eq!(kept.iter().map(|credit| credit.amount.0).min(), Some(ANSWER_CREDITS_MAX as u128 + 1));
 }
 
 #[tokio::test]

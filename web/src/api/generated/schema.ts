@@ -8,7 +8,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Alive. */
+        /** Alive and able to make blocks; 503 with the reason where it is not. */
         get: operations["health"];
         put?: never;
         post?: never;
@@ -702,6 +702,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/receipts/{hash}/records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Records that an answer was paid for, those that earned most first; none for an answer older than what is kept. */
+        get: operations["receiptRecords"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/records/{hash}": {
         parameters: {
             query?: never;
@@ -1114,6 +1131,8 @@ export interface components {
             currency: components["schemas"]["Currency"];
             /** @description Whether it is a development network, whose money is worth nothing. */
             development: boolean;
+            /** @description Why no block can be made at present, such as a full disk; null while all is well. */
+            error: string | null;
             /**
              * Format: int64
              * @description Its id.
@@ -1498,6 +1517,11 @@ export interface components {
             /** @description Together. */
             total_wei: components["schemas"]["Wei"];
         };
+        /**
+         * @description The declared pools of the data share.
+         * @enum {string}
+         */
+        DataPool: "influence" | "provenance";
         /** @description What a replay needs. */
         Disclosure: {
             /** @description The answer. */
@@ -2940,6 +2964,29 @@ export interface components {
             inputWei: components["schemas"]["Wei"];
             /** @description Of a generated token. */
             outputWei: components["schemas"]["Wei"];
+        };
+        /** @description A record that an answer was paid for. */
+        ReceiptRecord: {
+            /** @description Who was paid. */
+            contributor: components["schemas"]["Address"];
+            /**
+             * Format: int64
+             * @description Its Datanet.
+             */
+            datanet: number;
+            /** @description The record's part of that, in wei. Informative: payouts go to contributors. */
+            earned_wei: components["schemas"]["Wei"];
+            /** @description Out of which pool. */
+            pool: components["schemas"]["DataPool"];
+            /** @description The record's hash. */
+            record: components["schemas"]["Hash"];
+        };
+        /** @description Part of a listing. */
+        ReceiptRecordList: {
+            /** @description The rows. */
+            data: components["schemas"]["ReceiptRecord"][];
+            /** @description What `after` must be for the next part; null at the end. */
+            next_after: number | null;
         };
         /** @description A receipt with its hash. */
         ReceiptRow: {
@@ -5214,6 +5261,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ReceiptBundle"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    receiptRecords: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                hash: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReceiptRecordList"];
                 };
             };
             /** @description Refused, or failed; see the error. */

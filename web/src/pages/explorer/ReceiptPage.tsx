@@ -14,7 +14,14 @@ import { checkReceipt, verdict } from "./check";
 import { saveFile, toCsv } from "./csv";
 import { links } from "./links";
 import { Party, Unreadable } from "./parts";
-import { hubEpochQuery, isMissing, type ReceiptBundle, receiptQuery } from "./queries";
+import {
+  hubEpochQuery,
+  isMissing,
+  type ReceiptBundle,
+  type ReceiptRecord,
+  receiptQuery,
+  receiptRecordsQuery,
+} from "./queries";
 
 const BACK = { to: links.explorer, label: "Explorer" };
 /** Weights are in 65535ths. */
@@ -94,7 +101,7 @@ function Details({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
         <SplitCard bundle={bundle} />
         <PayoutsCard bundle={bundle} hash={hash} />
       </Columns>
-      <SharesCard bundle={bundle} />
+      <SharesCard bundle={bundle} hash={hash} />
       <FieldsCard bundle={bundle} hash={hash} />
     </>
   );
@@ -251,14 +258,21 @@ function PayoutsCard({ bundle: { payouts = [] }, hash }: { bundle: ReceiptBundle
   );
 }
 
-function SharesCard({ bundle: { receipt } }: { bundle: ReceiptBundle }) {
+function SharesCard({ bundle: { receipt }, hash }: { bundle: ReceiptBundle; hash: Hex }) {
+  const records = useQuery(receiptRecordsQuery(hash)).data?.data ?? [];
   const pools = [
     {
       name: "Influence",
+      pool: "influence",
       about: "whose records pushed the model towards this answer",
       shares: receipt.influence,
     },
-    { name: "Quotation", about: "whose records the answer repeats word by word", shares: receipt.provenance },
+    {
+      name: "Quotation",
+      pool: "provenance",
+      about: "whose records the answer repeats word by word",
+      shares: receipt.provenance,
+    },
   ];
   return (
     <Card
@@ -266,7 +280,7 @@ function SharesCard({ bundle: { receipt } }: { bundle: ReceiptBundle }) {
       intro="How much each contributor's records counted. The records were found after the answer was given."
     >
       <Columns>
-        {pools.map(({ name, about, shares }) => (
+        {pools.map(({ name, pool, about, shares }) => (
           <section key={name}>
             <h3 className="text-sm font-medium">{name}</h3>
             <p className="mb-1 text-xs text-muted">{about}</p>
@@ -284,10 +298,29 @@ function SharesCard({ bundle: { receipt } }: { bundle: ReceiptBundle }) {
                 ))}
               </ul>
             )}
+            <RecordList records={records.filter((one) => one.pool === pool)} />
           </section>
         ))}
       </Columns>
     </Card>
+  );
+}
+
+/** What each record brought its contributor by this answer. */
+function RecordList({ records }: { records: readonly ReceiptRecord[] }) {
+  if (records.length === 0) return null;
+  return (
+    <>
+      <h4 className="mt-3 text-xs text-muted">{count(records.length, "record")}</h4>
+      <ul className="grid max-h-64 gap-1 overflow-auto text-sm">
+        {records.map(({ record, datanet, earned_wei }) => (
+          <li key={record} className="flex justify-between gap-4">
+            <Hash value={record} what="record" to={`${links.datanet(datanet)}/records/${record}`} />
+            <Wei value={earned_wei} />
+          </li>
+        ))}
+      </ul>
+    </>
   );
 }
 

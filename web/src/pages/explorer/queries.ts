@@ -23,6 +23,7 @@ type Schemas = components["schemas"];
 export type Epoch = Schemas["Epoch"];
 export type ReceiptRow = Schemas["ReceiptRow"];
 export type ReceiptBundle = Schemas["ReceiptBundle"];
+export type ReceiptRecord = Schemas["ReceiptRecord"];
 
 /** Blocks of the explorer's first page, and how far back it looks for transactions. */
 export const BLOCKS_SHOWN = 10;
@@ -202,6 +203,14 @@ export const receiptQuery = (hash: string) =>
   queryOptions({
     queryKey: [...keys.receipts, hash],
     queryFn: ({ signal }) => body(api.GET("/v1/receipts/{hash}", { params: { path: { hash } }, signal })),
+  });
+
+/** The records that an answer was paid for; none for an answer older than what the node keeps. */
+export const receiptRecordsQuery = (hash: string) =>
+  queryOptions({
+    queryKey: [...keys.receipts, hash, "records"],
+    queryFn: ({ signal }) =>
+      body(api.GET("/v1/receipts/{hash}/records", { params: { path: { hash } }, signal })),
   });
 
 /** True for what says that something is not there, as against what could not be asked. */

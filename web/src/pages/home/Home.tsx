@@ -152,6 +152,13 @@ function Numbers({ challengeWindowS }: { challengeWindowS: number }) {
           {formatDuration(challengeWindowS)}
         </Stat>
       </StatRow>
+      {chain.error && (
+        <div className="mt-3">
+          <Notice tone="warn" title="The chain takes no transactions at present">
+            {chain.error}
+          </Notice>
+        </div>
+      )}
       {settlement.error && (
         <div className="mt-3">
           <Notice tone="warn" title="Settlement met a problem and will try again">
