@@ -44,6 +44,7 @@ fn main() {
         put(target, &file.replace('/', "-"), &if file.ends_with(".hex") { unhex(&bytes) } else { bytes });
     }
     recipe();
+    sketches();
     models();
     uploads();
     texts();
@@ -69,6 +70,13 @@ fn recipe() {
     let manifest = fs::read(root().join("../crates/train/tests/golden/manifest-v1.json")).expect("a golden file");
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).expect("JSON");
     put("recipe", "manifest", manifest["recipe"].to_string().as_bytes());
+}
+
+/// The golden file behind the choice to read a file, and its rows behind the choice to write some.
+fn sketches() {
+    let golden = fs::read(root().join("../crates/train/tests/golden/sketches-v1.bin")).expect("a golden file");
+    put("sketches", "file", &[&[0], &golden[..]].concat());
+    put("sketches", "rows", &[&[1, 60, 1], &golden[48..64], &golden[96..112]].concat());
 }
 
 fn models() {

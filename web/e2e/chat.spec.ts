@@ -101,7 +101,7 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await pay.getByRole("button", { name: "Pay", exact: true }).click();
 
   // Stopped while it is written: what the node had made by then is shown and charged, be it a part or, with so quick a
-  // model, all of it. (That a part costs less is tested against the node.)
+  // model, all of it. (`stopped` has a slower one.)
   await expect(messages(page).getByText("Writing …")).toBeVisible();
   await messages(page).getByRole("button", { name: "Stop" }).click();
   await release(page);

@@ -11,6 +11,8 @@ const REPOSITORY = fileURLToPath(new URL("../../", import.meta.url));
 const CONFIG = "epoch_seconds = 2\nchallenge_window_s = 4\nblock_time_s = 1\n";
 const START_MS = 60_000;
 const STOP_MS = 20_000;
+/** How long a slowed process runs and rests in turn. */
+const [RUN_MS, REST_MS] = [3, 100];
 const BUILD_MS = 1_800_000;
 
 export interface NodeUrls {
@@ -22,6 +24,8 @@ export interface NodeUrls {
 }
 
 export interface RunningNode extends NodeUrls {
+  /** Lets the process run for a moment at a time, as on a machine that has much else to do; gives what ends that. */
+  slow: () => () => void;
   /** Ends the process as a loss of power would, and starts it again where it listened. */
   killAndRestart: () => Promise<void>;
   stop: () => Promise<void>;
@@ -52,14 +56,22 @@ function binary(): string {
   return found;
 }
 
-/** A tiny model with random weights: `OPENLEDGER_TINY_MODEL`, or what the testkit writes. */
-function model(scratch: string): string {
-  const named = process.env.OPENLEDGER_TINY_MODEL;
+/** Tiny models with random weights: which variable names one, and how many layers it has. */
+const MODELS = {
+  tiny: { variable: "OPENLEDGER_TINY_MODEL", layers: "2" },
+  /** One whose answers take long enough to be stopped in the middle. */
+  deep: { variable: "OPENLEDGER_DEEP_MODEL", layers: "128" },
+};
+
+/** The model of that name: the file that its variable names, or what the testkit writes. */
+function model(name: keyof typeof MODELS, scratch: string): string {
+  const { variable, layers } = MODELS[name];
+  const named = process.env[variable];
   if (named) return named;
-  const path = join(scratch, "tiny.gguf");
+  const path = join(scratch, `${name}.gguf`);
   execFileSync(
     "cargo",
-    ["run", "-q", "--locked", "-p", "openledger-testkit", "--example", "tiny_model", "--", path],
+    ["run", "-q", "--locked", "-p", "openledger-testkit", "--example", "tiny_model", "--", path, layers],
     {
       cwd: REPOSITORY,
       stdio: ["ignore", "ignore", "inherit"],
@@ -70,14 +82,14 @@ function model(scratch: string): string {
 }
 
 /** Starts a node and waits until it says where it listens. */
-export async function startNode(): Promise<RunningNode> {
+export async function startNode(base: keyof typeof MODELS = "tiny"): Promise<RunningNode> {
   const scratch = mkdtempSync(join(tmpdir(), "openledger-e2e-"));
   const program = binary();
   if (!existsSync(program)) throw new Error(`${program} is not there`);
   const data = join(scratch, "data");
   mkdirSync(data);
   writeFileSync(join(data, "openledger.toml"), CONFIG);
-  const weights = model(scratch);
+  const weights = model(base, scratch);
   /** A process on the data directory, listening where it is told. */
   const launch = (rpc: string, http: string): ChildProcess => {
     const listen = ["--rpc-listen", rpc, "--http-listen", http];
@@ -92,11 +104,30 @@ export async function startNode(): Promise<RunningNode> {
       child = launch(new URL(rpc).host, new URL(gateway).host);
       await announced(child);
     };
-    return { rpc, gateway, binary: program, scratch, killAndRestart, stop: () => stop(child, scratch) };
+    const slow = () => runAtTimes(child);
+    const shut = () => stop(child, scratch);
+    return { rpc, gateway, binary: program, scratch, killAndRestart, slow, stop: shut };
   } catch (error) {
     await stop(child, scratch);
     throw error;
   }
+}
+
+function runAtTimes(child: ChildProcess): () => void {
+  let timer: NodeJS.Timeout | undefined;
+  const rest = () => {
+    child.kill("SIGSTOP");
+    timer = setTimeout(run, REST_MS);
+  };
+  const run = () => {
+    child.kill("SIGCONT");
+    timer = setTimeout(rest, RUN_MS);
+  };
+  rest();
+  return () => {
+    clearTimeout(timer);
+    child.kill("SIGCONT");
+  };
 }
 
 async function announced(child: ChildProcess): Promise<{ rpc: string; gateway: string }> {

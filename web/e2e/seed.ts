@@ -41,22 +41,32 @@ export async function seedDatanet(node: NodeUrls, name: string, records: string)
   return { id: datanet.id, transaction: transaction.hash };
 }
 
+/** A model trained on a Datanet as it is, by a recipe that differs from the quick one as said; gives the job's number. */
+export async function seedModel(
+  node: NodeUrls,
+  name: string,
+  datanet: number,
+  change: Record<string, unknown> = {},
+): Promise<number> {
+  await openledger(node, BUILDER, "datanet", "snapshot", String(datanet));
+  const quick = ["train", "recipe", name, "--datanet", String(datanet), "--preset", "quick"];
+  const recipe = JSON.parse(await openledger(node, BUILDER, ...quick)) as object;
+  const file = join(node.scratch, `recipe-${name}.json`);
+  writeFileSync(file, JSON.stringify({ ...recipe, ...change }));
+  const job = JSON.parse(await openledger(node, BUILDER, "train", "--json", "start", "--detach", file)) as {
+    id: number;
+  };
+  await finished(node, job.id);
+  await openledger(node, BUILDER, "train", "publish", String(job.id), "--name", name);
+  return job.id;
+}
+
 /** A Datanet, a model trained on it, and a paid answer. Done once; later calls find what is there. */
 export async function seed(node: NodeUrls): Promise<Seeded> {
   const marker = join(node.scratch, "seeded.json");
   if (existsSync(marker)) return JSON.parse(readFileSync(marker, "utf8")) as Seeded;
   const { id, transaction } = await seedDatanet(node, "Seeded field guide", fieldGuide("Grace"));
-  await openledger(node, BUILDER, "datanet", "snapshot", String(id));
-  const recipe = join(node.scratch, "recipe.json");
-  writeFileSync(
-    recipe,
-    await openledger(node, BUILDER, "train", "recipe", MODEL, "--datanet", String(id), "--preset", "quick"),
-  );
-  const job = JSON.parse(await openledger(node, BUILDER, "train", "--json", "start", "--detach", recipe)) as {
-    id: number;
-  };
-  await finished(node, job.id);
-  await openledger(node, BUILDER, "train", "publish", String(job.id), "--name", MODEL);
+  const job = await seedModel(node, MODEL, id);
   const chat = ["chat", "--json", "--model", MODEL, "--max-tokens", "12", "Which bird lives in the meadow?"];
   const answer = JSON.parse(await openledger(node, PAYER, ...chat)) as { receipt: string };
   const records = await get<Page<{ hash: string; contributor: string }>>(node, `/v1/datanets/${id}/records`);
@@ -65,7 +75,7 @@ export async function seed(node: NodeUrls): Promise<Seeded> {
   const seeded: Seeded = {
     datanet: id,
     record: record.hash,
-    job: job.id,
+    job,
     model: MODEL,
     receipt: answer.receipt,
     contributor: record.contributor,

@@ -45,6 +45,21 @@ test("what a model would learn of each record is shown before it starts", async 
   expect(watched.errors).toEqual([]);
 });
 
+test("a setting of the attribution says the limits that the trainer keeps", async ({ page, watched }) => {
+  await form(page, "within-limits");
+  const main = page.getByRole("main");
+  await main.getByText("How answers are traced to records").click();
+  const dimensions = main.getByRole("textbox", { name: "Projected dimensions" });
+  await expect(dimensions).toHaveAccessibleDescription(/Limits: 8 to 256, a multiple of 8\.$/);
+  await dimensions.fill("12");
+  await expect(main.getByText("A whole number, 8 to 256, a multiple of 8")).toBeVisible();
+  await dimensions.fill("16");
+  await expect(dimensions).toHaveAccessibleDescription(/\.$/);
+  await expect(dimensions).toHaveValue("16");
+  await expect(main.getByText("1 to correct")).toHaveCount(0);
+  expect(watched.errors).toEqual([]);
+});
+
 test("a job goes on while its page is reloaded, pauses, and saves what it learnt", async ({
   page,
   watched,

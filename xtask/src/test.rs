@@ -44,6 +44,9 @@ fn browser() -> Result<()> {
     process::run("bash", &["web/script/browser.sh"])
 }
 
+/// Layers of the model whose answers are stopped in the middle, as in `web/e2e/node.ts`.
+const DEEP_LAYERS: &str = "128";
+
 /// The same with what the Rust tests have just built, which lies beside this program: built alone, the node would have other
 /// features of its dependencies and so be compiled anew. Programs that the environment names are taken all the same.
 fn browser_with_built() -> Result<()> {
@@ -54,8 +57,13 @@ fn browser_with_built() -> Result<()> {
     if named || !built.exists() || !tiny_model.exists() {
         return browser();
     }
-    let model = folder.with_file_name("tiny.gguf");
-    process::run(&tiny_model.to_string_lossy(), &[model.to_string_lossy().as_ref()])?;
-    let variables = [("OPENLEDGER_BIN", built.as_os_str()), ("OPENLEDGER_TINY_MODEL", model.as_os_str())];
+    let (tiny, deep) = (folder.with_file_name("tiny.gguf"), folder.with_file_name("deep.gguf"));
+    process::run(&tiny_model.to_string_lossy(), &[tiny.to_string_lossy().as_ref()])?;
+    process::run(&tiny_model.to_string_lossy(), &[deep.to_string_lossy().as_ref(), DEEP_LAYERS])?;
+    let variables = [
+        ("OPENLEDGER_BIN", built.as_os_str()),
+        ("OPENLEDGER_TINY_MODEL", tiny.as_os_str()),
+        ("OPENLEDGER_DEEP_MODEL", deep.as_os_str()),
+    ];
     process::run_with("bash", &["web/script/browser.sh"], &variables)
 }

@@ -46,5 +46,6 @@ pub use recipe::{
 };
 pub use record::{RecordBody, RecordBodyError, TrainRecord, Turn};
 pub use run::{Run, RunError, StepReport};
+pub use sketches::SketchFile;
 pub use speed::{Clock, Speed};
 pub use table::{PAGE_MAX, TRAIN_SCHEMA, TableError};

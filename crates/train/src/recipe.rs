@@ -34,6 +34,10 @@ const LEARNING_RATE_MAX: f64 = 1.0;
 const WEIGHT_DECAY_MAX: f64 = 1.0;
 /// Largest limit on a gradient's norm.
 const GRAD_NORM_MAX: f64 = 1e6;
+/// Widest projection of a gradient; the influence index takes no wider one.
+const PROJECTION_DIM_MAX: u32 = 256;
+/// The most that a field of 16 bits holds.
+const U16_MAX: u32 = u16::MAX as u32;
 
 /// How the learning rate goes on after the warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -179,27 +183,91 @@ pub struct Limit {
     pub most: f64,
     /// Whether the least value itself is refused.
     pub above: bool,
+    /// What the value must be a multiple of, if anything.
+    pub multiple_of: Option<u32>,
 }
 
 impl Limit {
     fn of(field: &'static str, least: u32, most: impl Into<f64>) -> Self {
-        Self { field, least: least.into(), most: most.into(), above: false }
+        Self { field, least: least.into(), most: most.into(), above: false, multiple_of: None }
     }
 
     fn above_zero(field: &'static str, most: f64) -> Self {
-        Self { field, least: 0.0, most, above: true }
+        Self { field, least: 0.0, most, above: true, multiple_of: None }
+    }
+
+    fn of_policy(limit: &PolicyLimit) -> Self {
+        let multiple_of = (limit.multiple_of > 1).then_some(limit.multiple_of);
+        Self { multiple_of, ..Self::of(limit.field, limit.least, limit.most) }
     }
 }
+
+/// The range of a whole number of the attribution policy.
+struct PolicyLimit {
+    /// Path of the field in the recipe.
+    field: &'static str,
+    least: u32,
+    most: u32,
+    /// 1 where every whole number will do.
+    multiple_of: u32,
+    read: fn(&AttributionPolicy) -> u32,
+}
+
+impl PolicyLimit {
+    const fn of(field: &'static str, least: u32, most: u32, read: fn(&AttributionPolicy) -> u32) -> Self {
+        Self { field, least, most, multiple_of: 1, read }
+    }
+
+    fn check(&self, policy: &AttributionPolicy) -> Result<(), RecipeError> {
+        let &Self { field, least, most, multiple_of, read } = self;
+        let given = read(policy);
+        within(field, given.into(), least.into(), most.into())?;
+        if given.is_multiple_of(multiple_of) {
+            Ok(())
+        } else {
+            Err(RecipeError::Multiple { field, given, multiple_of })
+        }
+    }
+}
+
+/// What the attribution policy may be. The indexes would refuse the same of the influence policy, but only after the training;
+/// and a policy that can pay nobody, or that reads nothing, is no policy.
+const POLICY_LIMITS: [PolicyLimit; 10] = [
+    PolicyLimit {
+        multiple_of: 8,
+        ..PolicyLimit::of("attribution.policy.influence.projection_dim", 8, PROJECTION_DIM_MAX, |policy| {
+            policy.influence.projection_dim.into()
+        })
+    },
+    PolicyLimit::of("attribution.policy.influence.sites.layer_stride", 1, U16_MAX, |policy| {
+        policy.influence.sites.layer_stride.into()
+    }),
+    PolicyLimit::of("attribution.policy.influence.damping_milli", 1, u32::MAX, |policy| policy.influence.damping_milli),
+    PolicyLimit::of("attribution.policy.influence.quantise_bits", 2, 8, |policy| policy.influence.quantise_bits.into()),
+    PolicyLimit::of("attribution.policy.provenance.span_tokens_min", 1, U16_MAX, |policy| {
+        policy.provenance.span_tokens_min.into()
+    }),
+    PolicyLimit::of("attribution.policy.provenance.spans_kept_percent", 1, 100, |policy| {
+        policy.provenance.spans_kept_percent.into()
+    }),
+    PolicyLimit::of("attribution.policy.provenance.occurrences_max", 1, u32::MAX, |policy| {
+        policy.provenance.occurrences_max
+    }),
+    PolicyLimit::of("attribution.policy.weights.mad_factor", 0, u32::MAX, |policy| policy.weights.mad_factor),
+    PolicyLimit::of("attribution.policy.weights.top_k", 1, U16_MAX, |policy| policy.weights.top_k.into()),
+    PolicyLimit::of("attribution.policy.weights.background_max", 1, u32::MAX, |policy| policy.weights.background_max),
+];
 
 impl Recipe {
     /// The ranges that [`Recipe::validate`] keeps, for those who ask people for values.
     pub fn limits() -> Vec<Limit> {
-        vec![
+        let mut limits = vec![
             Limit::of("name", 1, NAME_CHARS_MAX as f64),
             Limit::of("snapshots", 1, SNAPSHOTS_MAX as f64),
             Limit::of("epochs", 1, EPOCHS_MAX),
             Limit::of("batch_size", 1, BATCH_MAX),
             Limit::above_zero("learning_rate", LEARNING_RATE_MAX),
+            Limit::of("warmup_steps", 0, u32::MAX),
             Limit::of("weight_decay", 0, WEIGHT_DECAY_MAX),
             Limit::of("max_grad_norm", 0, GRAD_NORM_MAX),
             Limit::of("lora.rank", 1, RANK_MAX),
@@ -207,9 +275,12 @@ impl Recipe {
             Limit::of("max_sequence_tokens", 2, SEQUENCE_TOKENS_MAX),
             Limit::of("system_prompt", 0, SYSTEM_PROMPT_CHARS_MAX as f64),
             Limit::of("evaluation.held_out.bps", 1, HELD_OUT_BPS_MAX),
+            Limit::of("evaluation.every_steps", 0, u32::MAX),
             Limit::of("evaluation.max_new_tokens", 1, NEW_TOKENS_MAX),
             Limit::of("attribution.checkpoints_bps", 1, ATTRIBUTION_CHECKPOINTS_MAX as f64),
-        ]
+        ];
+        limits.extend(POLICY_LIMITS.iter().map(Limit::of_policy));
+        limits
     }
 
     /// A recipe from a preset.
@@ -262,7 +333,8 @@ impl Recipe {
         not_negative("weight_decay", self.weight_decay, WEIGHT_DECAY_MAX)?;
         not_negative("max_grad_norm", self.max_grad_norm, GRAD_NORM_MAX)?;
         self.targets()?;
-        self.validate_checkpoints()
+        self.validate_checkpoints()?;
+        POLICY_LIMITS.iter().try_for_each(|limit| limit.check(&self.attribution.policy))
     }
 
     fn validate_checkpoints(&self) -> Result<(), RecipeError> {
@@ -365,6 +437,16 @@ pub enum RecipeError {
         range: &'static str,
         /// The highest value.
         most: f64,
+    },
+    /// A whole number is no multiple of what it must be a multiple of.
+    #[error("{field} is {given}; it must be a multiple of {multiple_of}")]
+    Multiple {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        given: u32,
+        /// Of what.
+        multiple_of: u32,
     },
     /// A LoRA target is not a module of the supported architectures.
     #[error("lora.targets names {name:?}; known are q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj")]

@@ -21,7 +21,7 @@ const HASH_BYTES: usize = 32;
 
 /// The sketches of one checkpoint, appended chunk by chunk.
 #[derive(Debug)]
-pub(crate) struct SketchFile {
+pub struct SketchFile {
     file: File,
     path: PathBuf,
     last: B256,
@@ -30,12 +30,13 @@ pub(crate) struct SketchFile {
 impl SketchFile {
     /// Opens the file of `key`, reads its whole chunks into `rows`, chunk by chunk of at most `chunk` values, and cuts
     /// off what follows them. Gives how many values were read. A file of another key is begun anew.
-    pub(crate) fn open(
-        path: &Path,
-        key: B256,
-        chunk: usize,
-        rows: &mut [f32],
-    ) -> Result<(Self, usize), CheckpointError> {
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] if the file or its folder cannot be made, read or cut.
+    ///
+    /// # Panics
+    /// If `chunk` is zero.
+    pub fn open(path: &Path, key: B256, chunk: usize, rows: &mut [f32]) -> Result<(Self, usize), CheckpointError> {
         let failed = |operation: &'static str| io_error(operation, path);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(failed("create the folder of"))?;
@@ -76,7 +77,10 @@ impl SketchFile {
     }
 
     /// Adds a chunk.
-    pub(crate) fn append(&mut self, rows: &[f32]) -> Result<(), CheckpointError> {
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`] if it cannot be written.
+    pub fn append(&mut self, rows: &[f32]) -> Result<(), CheckpointError> {
         let mut bytes: Vec<u8> = rows.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.last = chunk_hash(self.last, &bytes);
         bytes.extend_from_slice(self.last.as_slice());

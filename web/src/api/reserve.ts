@@ -1,9 +1,9 @@
 /** The weights by which a reserve is paid, from the snapshots that a receipt names: their roots are made again here. */
 import type { Hex } from "viem";
 import {
+  type PoolWeights,
   paysReserve,
   type ReceiptJson,
-  type Reserve,
   readSnapshot,
   reserveShares,
   type SnapshotBody,
@@ -15,7 +15,7 @@ const RECORDS_MAX = 100_000;
 const BODY_BYTES_MAX = 25 + 60 * RECORDS_MAX;
 
 /** Null where the receipt pays no reserve. */
-export async function readReserve(receipt: ReceiptJson): Promise<Reserve | null> {
+export async function readReserve(receipt: ReceiptJson): Promise<PoolWeights | null> {
   if (!paysReserve(receipt)) return null;
   const snapshots: SnapshotBody[] = [];
   for (const root of receipt.snapshotRoots) {

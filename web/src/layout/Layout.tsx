@@ -18,7 +18,7 @@ import { Button } from "../ui/Button";
 import { cx } from "../ui/classes";
 import { ConfirmProvider } from "../ui/Dialog";
 import { ErrorState, Loading } from "../ui/states";
-import { ToastProvider } from "../ui/Toasts";
+import { Messages, ToastProvider } from "../ui/Toasts";
 import { ApprovalProvider } from "../wallet/approval";
 import { WalletProviderContext } from "../wallet/wallet";
 import { AccountMenu } from "./AccountMenu";
@@ -186,6 +186,7 @@ function Header({ account }: { account: ReactNode }) {
           <span className="animate-sweep absolute inset-y-0 w-1/3 bg-accent" />
         </span>
       )}
+      <Messages />
     </header>
   );
 }

@@ -1,4 +1,14 @@
-import { createContext, type ReactNode, useCallback, useContext, useMemo, useRef, useState } from "react";
+import {
+  createContext,
+  type FocusEvent,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from "react";
 import { describeError } from "../api/error";
 import { Button } from "./Button";
 import { cx } from "./classes";
@@ -20,14 +30,19 @@ export interface Toasts {
   fail: (error: unknown, title?: string) => void;
 }
 
+type Shown = Toast & { id: number };
+
 const ToastContext = createContext<Toasts | null>(null);
+const ShownContext = createContext<readonly Shown[]>([]);
 /** How long a message stays. */
 const SHOWN_MS = 5000;
 /** Messages shown at once; the oldest make room. */
-const TOASTS_MAX = 4;
+const TOASTS_MAX = 3;
 
-type Shown = Toast & { id: number };
+/** Whether a message stays until something is done about it. */
+const stays = ({ tone }: Toast) => tone === "busy" || tone === "danger";
 
+/** Keeps the messages; {@link Messages} shows them. */
 export function ToastProvider({ children }: { children: ReactNode }) {
   const [toasts, setToasts] = useState<readonly Shown[]>([]);
   const next = useRef(1);
@@ -35,21 +50,15 @@ export function ToastProvider({ children }: { children: ReactNode }) {
     (id: number) => setToasts((shown) => shown.filter((toast) => toast.id !== id)),
     [],
   );
-  const put = useCallback(
-    (id: number, toast: Toast) => {
-      setToasts((shown) => {
-        const at = shown.findIndex((one) => one.id === id);
-        const placed = { ...toast, id };
-        if (at >= 0) return shown.with(at, placed);
-        // What is done makes room for what is new: messages must not cover the page.
-        return [...shown.filter(({ tone }) => tone === "busy" || tone === "danger"), placed].slice(
-          -TOASTS_MAX,
-        );
-      });
-      if (toast.tone !== "busy" && toast.tone !== "danger") window.setTimeout(() => dismiss(id), SHOWN_MS);
-    },
-    [dismiss],
-  );
+  const put = useCallback((id: number, toast: Toast) => {
+    setToasts((shown) => {
+      const at = shown.findIndex((one) => one.id === id);
+      const placed = { ...toast, id };
+      if (at >= 0) return shown.with(at, placed);
+      // What is done makes room for what is new.
+      return [...shown.filter(stays), placed].slice(-TOASTS_MAX);
+    });
+  }, []);
   const value = useMemo<Toasts>(() => {
     const show = (toast: Toast) => {
       const id = next.current++;
@@ -64,54 +73,116 @@ export function ToastProvider({ children }: { children: ReactNode }) {
   }, [put, dismiss]);
   return (
     <ToastContext value={value}>
-      {children}
-      <section
-        aria-label="Messages"
-        aria-live="polite"
-        className="pointer-events-none fixed inset-x-0 bottom-0 z-50 flex flex-col items-end gap-2 p-4"
-      >
-        {toasts.map((toast) => (
-          <ToastCard key={toast.id} toast={toast} onClose={() => dismiss(toast.id)} />
-        ))}
-      </section>
+      <ShownContext value={toasts}>{children}</ShownContext>
     </ToastContext>
   );
 }
 
-function ToastCard({ toast, onClose }: { toast: Shown; onClose: () => void }) {
-  const { title, detail, tone = "info" } = toast;
-  const edge = {
-    info: "border-l-line-strong",
-    busy: "border-l-accent",
-    success: "border-l-accent",
-    danger: "border-l-danger",
+/**
+ * The messages, in the flow of the page: they push the content down and so lie over nothing that could be pressed. While the
+ * pointer or the focus is on them they stay; Escape closes the one with the focus.
+ */
+export function Messages({ className }: { className?: string }) {
+  const toasts = useContext(ShownContext);
+  const { dismiss } = useToasts();
+  const [pointed, setPointed] = useState(false);
+  const [focused, setFocused] = useState(false);
+  const close = (id: number) => {
+    dismiss(id);
+    // The message that had pointer and focus is gone, and no event says that they left it.
+    setPointed(false);
+    if (focused) document.getElementById("main")?.focus({ preventScroll: true });
+    setFocused(false);
   };
+  const blur = ({ currentTarget, relatedTarget }: FocusEvent<HTMLElement>) =>
+    setFocused(currentTarget.contains(relatedTarget));
+  const cards = (urgent: boolean) =>
+    toasts
+      .filter(({ tone }) => (tone === "danger") === urgent)
+      .map((toast) => (
+        <Message
+          key={toast.id}
+          toast={toast}
+          held={pointed || focused}
+          onExpire={dismiss}
+          onClose={() => close(toast.id)}
+        />
+      ));
+  return (
+    <section
+      aria-label="Messages"
+      // Dialogs hide from screen readers what lies beside them, but not this.
+      data-react-aria-top-layer="true"
+      data-messages={toasts.length}
+      className={cx("max-h-[30dvh] overflow-y-auto", className)}
+      onPointerMove={() => setPointed(true)}
+      onPointerLeave={() => setPointed(false)}
+      onFocus={() => setFocused(true)}
+      onBlur={blur}
+    >
+      <div role="alert" aria-atomic="false">
+        {cards(true)}
+      </div>
+      <div role="status" aria-atomic="false">
+        {cards(false)}
+      </div>
+    </section>
+  );
+}
+
+const EDGES = {
+  info: "border-l-line-strong",
+  busy: "border-l-accent",
+  success: "border-l-accent",
+  danger: "border-l-danger",
+};
+
+function Message({
+  toast,
+  held,
+  onExpire,
+  onClose,
+}: {
+  toast: Shown;
+  held: boolean;
+  onExpire: (id: number) => void;
+  onClose: () => void;
+}) {
+  const { title, detail, tone = "info" } = toast;
+  useEffect(() => {
+    if (held || stays(toast)) return;
+    const timer = window.setTimeout(() => onExpire(toast.id), SHOWN_MS);
+    return () => window.clearTimeout(timer);
+  }, [toast, held, onExpire]);
   return (
     <div
       className={cx(
-        "animate-appear pointer-events-auto w-full max-w-sm rounded-md border border-l-4 border-line bg-surface px-4 py-3 text-sm shadow-raised",
-        edge[tone],
+        "animate-appear relative border-t border-l-4 border-t-line bg-surface text-sm",
+        EDGES[tone],
       )}
     >
-      <div className="flex items-start justify-between gap-3">
-        <p className="font-medium">
-          {tone === "success" && <span aria-hidden="true">✓ </span>}
-          {title}
-        </p>
+      <div className="mx-auto flex max-w-[84rem] items-start justify-between gap-3 px-3 py-1.5 sm:px-6">
+        <div className="min-w-0 py-1">
+          <p className="font-medium">
+            {tone === "success" && <span aria-hidden="true">✓ </span>}
+            {title}
+          </p>
+          {detail && <div className="mt-0.5 text-muted">{detail}</div>}
+        </div>
         <Button
           tone="ghost"
           size="sm"
           onPress={onClose}
+          onKeyDown={({ key }) => key === "Escape" && onClose()}
           aria-label={`Close the message ${title}`}
-          className="-mt-1 -mr-2 text-muted"
+          className="text-muted"
         >
           ✕
         </Button>
       </div>
-      {detail && <div className="mt-0.5 text-muted">{detail}</div>}
       {tone === "busy" && (
-        <span aria-hidden="true" className="relative mt-2 block h-1 overflow-hidden rounded-full bg-sunken">
-          <span className="animate-sweep absolute inset-y-0 w-1/3 rounded-full bg-accent" />
+        <span aria-hidden="true" className="absolute inset-x-0 bottom-0 h-0.5 overflow-hidden">
+          <span className="animate-sweep absolute inset-y-0 w-1/3 bg-accent" />
         </span>
       )}
     </div>

@@ -1,4 +1,5 @@
 export * from "./merkle";
+export * from "./payouts";
 export * from "./receipt";
 export * from "./record";
 export * from "./snapshot";

@@ -161,58 +161,6 @@ export function splitFee(total: bigint, bps: Bps): Record<keyof SplitJson, bigin
   return { burn, operator, builder, parents, stakers, influence: data - provenance, provenance };
 }
 
-export interface Payout {
-  account: Address;
-  amount: bigint;
-}
-
-/** Splits a pool by weights with prefix rounding; the payouts add up to exactly the pool. Null when out of order. */
-export function splitPool(pool: bigint, shares: Share[]): Payout[] | null {
-  const total = shares.reduce((sum, share) => sum + BigInt(share.weight), 0n);
-  if (total === 0n) return null;
-  let [prefix, paid, last] = [0n, 0n, -1n];
-  const payouts: Payout[] = [];
-  for (const { contributor, weight } of shares) {
-    if (BigInt(contributor) <= last) return null;
-    last = BigInt(contributor);
-    prefix += BigInt(weight);
-    const cut = (pool * prefix) / total;
-    payouts.push({ account: contributor, amount: cut - paid });
-    paid = cut;
-  }
-  return payouts;
-}
-
-function add(credits: Map<string, bigint>, payouts: readonly Payout[]) {
-  for (const { account, amount } of payouts) {
-    const key = account.toLowerCase();
-    if (amount > 0n) credits.set(key, (credits.get(key) ?? 0n) + amount);
-  }
-}
-
-/**
- * What everyone is paid, by lower-case address; null where parents are paid, whom a receipt does not name, or where a
- * pool goes to the reserve and `reserve` (its weights, see `reserveShares`) is not known.
- */
-export function payoutsOf(receipt: ReceiptJson, reserve: Share[] | null): Map<string, bigint> | null {
-  const { split } = receipt;
-  const credits = new Map<string, bigint>();
-  add(credits, [
-    { account: receipt.operator, amount: BigInt(split.operator) },
-    { account: receipt.builder, amount: BigInt(split.builder) },
-  ]);
-  if (BigInt(split.parents) > 0n) return null;
-  for (const pool of ["influence", "provenance"] as const) {
-    const amount = BigInt(split[pool]);
-    if (amount === 0n) continue;
-    const shares = receipt[pool].length === 0 ? reserve : receipt[pool];
-    const paid = shares === null ? null : splitPool(amount, shares);
-    if (paid === null) return null;
-    add(credits, paid);
-  }
-  return credits;
-}
-
 /** True when fee, cumulative amounts and all parts of the split are what price, tokens and basis points make them. */
 export function verifyAmounts(receipt: ReceiptJson): boolean {
   const total = fee(receipt.price, receipt.tokensIn, receipt.tokensOut);

@@ -1,7 +1,8 @@
 /** Snapshots as a whole: their body, the root that is made of it, and whom a reserve pays. */
-import { type Address, bytesToHex, concat, type Hex, slice } from "viem";
+import { bytesToHex, concat, type Hex, slice } from "viem";
 import { leafHash, merkleRoot } from "./merkle";
-import type { ReceiptJson, Share } from "./receipt";
+import { countedShares } from "./payouts";
+import type { Share } from "./receipt";
 import type { SnapshotEntry } from "./record";
 
 export const SNAPSHOT_BODY_VERSION = 1;
@@ -41,21 +42,7 @@ export function readSnapshot(body: Uint8Array): SnapshotBody | null {
   return { datanet: view.getBigUint64(1), number: view.getBigUint64(9), entries, root: merkleRoot(leaves) };
 }
 
-/** Pools of a receipt that nobody stood out for: they go to the reserve of its snapshots. */
-export function paysReserve({ split, influence, provenance }: ReceiptJson): boolean {
-  const open = (pool: string, shares: readonly Share[]) => BigInt(pool) > 0n && shares.length === 0;
-  return open(split.influence, influence) || open(split.provenance, provenance);
-}
-
-/** What is known of a reserve that a receipt pays: its weights, or in words why they are not known. */
-export type Reserve = { shares: Share[] } | { unknown: string } | { wrong: string };
-
 /** The weights of a reserve: each contributor's records in all snapshots of the receipt, in the order of addresses. */
 export function reserveShares(snapshots: readonly SnapshotBody[]): Share[] {
-  const records = new Map<Address, number>();
-  for (const { contributor } of snapshots.flatMap(({ entries }) => entries)) {
-    records.set(contributor, (records.get(contributor) ?? 0) + 1);
-  }
-  const shares = [...records].map(([contributor, weight]) => ({ contributor, weight }));
-  return shares.sort((one, other) => (BigInt(one.contributor) < BigInt(other.contributor) ? -1 : 1));
+  return countedShares(snapshots.flatMap(({ entries }) => entries.map(({ contributor }) => contributor)));
 }

@@ -2,7 +2,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use openledger_datanet::{Format, IngestError, Mapping, ingest_bytes};
+use openledger_datanet::{Format, IngestError, Mapping, ingest_bytes, ingest_file};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
@@ -53,6 +53,24 @@ fn columns_are_read_with_each_codec() {
         let rejections: Vec<_> = ingested.report.rejections.iter().map(ToString::to_string).collect();
         assert_eq!(rejections, ["row 2, column \"technique\": the value is null (missing_column)"]);
     }
+}
+
+/// The file that the web app's tests drop onto the page.
+#[test]
+fn the_committed_file_becomes_its_records() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/owls.parquet");
+    let rows = [
+        ("Which owl hovers over grassland?", "The short-eared owl, before it drops onto a vole."),
+        ("Which owl breeds in holes of old trees?", "The tawny owl, from late winter on."),
+        ("Which owl calls from the barn?", ""),
+    ];
+    if std::env::var_os("OPENLEDGER_WRITE_GOLDEN").is_some() {
+        std::fs::write(path, file(&rows, Compression::ZSTD(ZstdLevel::default()))).unwrap();
+    }
+    let ingested = ingest_file(path.as_ref(), Format::Parquet, Some(&mapping())).unwrap();
+    let records: Vec<_> = ingested.records.iter().map(|ingested| ingested.record.clone()).collect();
+    assert_eq!(records, [prompt(rows[0].0, rows[0].1), prompt(rows[1].0, rows[1].1)]);
+    assert_eq!(ingested.report.rejections.len(), 1);
 }
 
 #[test]

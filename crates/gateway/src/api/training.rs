@@ -83,6 +83,9 @@ pub struct RecipeLimit {
     pub most: f64,
     /// Whether the least value itself is refused.
     pub above: bool,
+    /// What the value must be a multiple of; null for any.
+    #[schema(required)]
+    pub multiple_of: Option<u32>,
 }
 
 /// The presets.

@@ -35,6 +35,7 @@ pub(crate) async fn presets() -> Json<view::PresetList> {
         least: limit.least,
         most: limit.most,
         above: limit.above,
+        multiple_of: limit.multiple_of,
     });
     Json(view::PresetList { data, limits: limits.collect(), split: models::split(&publish::default_split()) })
 }

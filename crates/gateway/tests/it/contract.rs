@@ -57,7 +57,11 @@ async fn node_and_model_answers_fit_the_document() {
         checked(path, path).await;
     }
     let presets = get("/v1/fine_tuning/presets").await;
-    assert_eq!((&presets["split"]["builder"], &presets["limits"][7]["field"]), (&json!(1500), &json!("lora.rank")));
+    assert_eq!(presets["split"]["builder"], 1500);
+    let limit = |field| presets["limits"].as_array().unwrap().iter().find(|limit| limit["field"] == field).unwrap();
+    assert_eq!(limit("lora.rank")["most"], 256.0);
+    let projection = limit("attribution.policy.influence.projection_dim");
+    assert_eq!((&projection["most"], &projection["multiple_of"]), (&json!(256.0), &json!(8)));
     let detail = checked("/v1/models/{name}/details", &format!("/v1/models/{MODEL}/details")).await;
     assert_eq!(detail["answers"], 1);
     assert_eq!(detail["datanets"], json!([node().made.datanet]));

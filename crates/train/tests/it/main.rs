@@ -9,4 +9,5 @@ mod jobs;
 mod kill;
 mod recipes;
 mod runs;
+mod sketches;
 mod support;

@@ -20,15 +20,63 @@ fn the_limits_told_are_those_that_are_kept() {
             let Some(place @ serde_json::Value::Number(_)) = json.pointer_mut(&pointer) else { return None };
             let whole = place.is_u64();
             *place = if whole { serde_json::json!(value as u64) } else { serde_json::json!(value) };
-            Some(serde_json::from_value::<Recipe>(json).unwrap().validate().is_ok())
+            // A number that its field cannot hold is refused where the recipe is read.
+            Some(serde_json::from_value::<Recipe>(json).is_ok_and(|recipe| recipe.validate().is_ok()))
         };
         let Some(most) = with(limit.most) else { continue };
+        let step = limit.multiple_of.map_or(1.0, f64::from);
         assert!(most, "{limit:?} itself is taken");
-        assert_eq!(with(limit.most + 1.0), Some(false), "{limit:?}: above");
+        assert_eq!(with(limit.most + step), Some(false), "{limit:?}: above");
         assert_eq!(with(limit.least), Some(!limit.above), "{limit:?}: at the least");
         if limit.least >= 1.0 {
-            assert_eq!(with(limit.least - 1.0), Some(false), "{limit:?}: below");
+            assert_eq!(with(limit.least - step), Some(false), "{limit:?}: below");
         }
+        if step > 1.0 {
+            assert_eq!(with(limit.least + 1.0), Some(false), "{limit:?}: no multiple");
+        }
+    }
+}
+
+#[test]
+fn every_whole_number_of_a_recipe_has_a_limit_that_is_told() {
+    let json = recipe(&model()).to_json();
+    let fields: Vec<String> = Recipe::limits().iter().map(|limit| limit.field.replace('.', "/")).collect();
+    let mut missing = Vec::new();
+    whole_numbers("", &json, &mut |path| {
+        if !fields.iter().any(|field| path == format!("/{field}")) {
+            missing.push(path.to_owned());
+        }
+    });
+    assert_eq!(missing, Vec::<String>::new());
+}
+
+/// The paths of all whole numbers that stand in objects; those in lists are bounded with their list, and a snapshot is not
+/// chosen by a number.
+fn whole_numbers(path: &str, value: &serde_json::Value, found: &mut impl FnMut(&str)) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(name, value)| whole_numbers(&format!("{path}/{name}"), value, found));
+        }
+        serde_json::Value::Number(number) if number.is_u64() => found(path),
+        _ => {}
+    }
+}
+
+/// What the trainer takes, the influence index takes: otherwise a job would fail after hours of training.
+#[test]
+fn the_index_keeps_the_limits_of_the_influence_policy_too() {
+    for limit in Recipe::limits().iter().filter(|limit| limit.field.starts_with("attribution.policy.influence.")) {
+        let taken = |value: f64| {
+            let mut json = recipe(&model()).to_json();
+            *json.pointer_mut(&format!("/{}", limit.field.replace('.', "/"))).unwrap() = (value as u64).into();
+            let Ok(mut recipe) = serde_json::from_value::<Recipe>(json) else { return false };
+            recipe.attribution.policy.influence.checkpoints = vec![1];
+            recipe.attribution.policy.influence.checkpoint_dims(1, 1).is_ok()
+        };
+        let step = limit.multiple_of.map_or(1.0, f64::from);
+        assert!(taken(limit.least) && taken(limit.most), "{limit:?}");
+        assert!(!taken(limit.least - step) && !taken(limit.most + step), "{limit:?}");
+        assert!(step == 1.0 || !taken(limit.least + 1.0), "{limit:?}");
     }
 }
 
@@ -57,6 +105,10 @@ fn a_value_out_of_range_is_named_with_its_limit() {
     assert!(matches!(refused(|r| r.attribution.checkpoints_bps = vec![10, 10]), RecipeError::CheckpointOrder { .. }));
     assert!(matches!(refused(|r| r.attribution.checkpoints_bps.clear()), RecipeError::Range { .. }));
     assert_eq!(refused(|r| r.attribution.policy.influence.checkpoints = vec![3]), RecipeError::CheckpointSteps);
+    let error = refused(|r| r.attribution.policy.influence.quantise_bits = 9);
+    assert_eq!(error.to_string(), "attribution.policy.influence.quantise_bits is 9; it must be 2 to 8");
+    let error = refused(|r| r.attribution.policy.influence.projection_dim = 12);
+    assert_eq!(error.to_string(), "attribution.policy.influence.projection_dim is 12; it must be a multiple of 8");
 }
 
 #[test]

@@ -3112,6 +3112,11 @@ export interface components {
              * @description The largest value.
              */
             most: number;
+            /**
+             * Format: int32
+             * @description What the value must be a multiple of; null for any.
+             */
+            multiple_of: number | null;
         };
         /** @description What a recipe is to be made of. */
         RecipeRequest: {

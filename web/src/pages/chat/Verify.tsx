@@ -3,6 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import type { Hex } from "viem";
 import { readReserve } from "../../api/reserve";
 import { useChain } from "../../chain/client";
+import { readParents } from "../../chain/model";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/classes";
 import { ErrorState, Loading } from "../../ui/states";
@@ -31,10 +32,11 @@ export function Verify({
   const verify = useMutation({
     mutationFn: async (): Promise<Check[]> => {
       const receipt = evidence.receipt as ReceiptJson;
-      const [bundle, chain, reserve] = await Promise.all([
+      const [bundle, chain, reserve, parents] = await Promise.all([
         fetchBundle(evidence.receipt_hash),
         readOnChain(info, receipt),
         readReserve(receipt),
+        readParents(info, receipt),
       ]);
       const { inclusion, voucher, payouts } = bundle;
       return verifyAnswer({
@@ -45,7 +47,7 @@ export function Verify({
         disclosure: evidence.disclosure as Disclosure,
         payouts: evidence.attribution.payouts,
         paid: payouts ?? null,
-        reserve,
+        paidBy: { reserve, parents },
         inclusion: inclusion
           ? { receiptsRoot: inclusion.receiptsRoot as Hex, proof: inclusion.proof as Proof<Hex> }
           : null,

@@ -2,18 +2,28 @@ import { readFileSync } from "node:fs";
 import { privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
 import { voucherMessage } from "../../chain/typed-data";
-import { leafHash, payoutsOf, type ReceiptJson, receiptHash, splitPool } from "../../verify";
+import {
+  countedShares,
+  creditsOf,
+  leafHash,
+  type PaidBy,
+  type ReceiptJson,
+  receiptHash,
+  splitPool,
+  totals,
+} from "../../verify";
 import { type Material, summary, verifyAnswer } from "./checks";
 
 const golden = new URL("../../../../crates/settlement/tests/golden/receipt.json", import.meta.url);
 const receipt: ReceiptJson = JSON.parse(readFileSync(golden, "utf8"));
 const hub = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
 
-function payouts() {
+/** What the page shows of each contributor. */
+function payouts({ split, influence, provenance } = receipt) {
   const sums = new Map<string, bigint>();
   for (const [pool, shares] of [
-    [receipt.split.influence, receipt.influence],
-    [receipt.split.provenance, receipt.provenance],
+    [split.influence, influence],
+    [split.provenance, provenance],
   ] as const) {
     for (const { account, amount } of splitPool(BigInt(pool), shares) ?? []) {
       sums.set(account, (sums.get(account) ?? 0n) + amount);
@@ -27,6 +37,14 @@ function payouts() {
   }));
 }
 
+const NOBODY: PaidBy = { reserve: null, parents: null };
+/** Everyone's pay, as an honest node names it. */
+function everyone(of: ReceiptJson, paidBy = NOBODY) {
+  const made = creditsOf(of, paidBy);
+  if (!("credits" in made)) throw new Error(JSON.stringify(made));
+  return [...totals(made.credits)].map(([account, amount]) => ({ account, amount: String(amount) }));
+}
+
 const root = leafHash(receiptHash(receipt));
 /** The receipt alone in its epoch. The golden file's question and answer are not in it, so that check fails. */
 const material: Material = {
@@ -36,8 +54,8 @@ const material: Material = {
   shownQuestion: "question",
   disclosure: { request: { messages: [["user", "question"]] }, answer: "answer", salt: root },
   payouts: payouts(),
-  paid: null,
-  reserve: null,
+  paid: everyone(receipt),
+  paidBy: NOBODY,
   inclusion: { receiptsRoot: root, proof: { index: 0, size: 1, siblings: [] } },
   voucher: null,
   operator: receipt.operator,
@@ -48,13 +66,13 @@ const material: Material = {
       builder: receipt.builder,
       inputWei: BigInt(receipt.price.inputWei),
       outputWei: BigInt(receipt.price.outputWei),
+      bps: receipt.bps,
     },
   },
 };
+const checks = (changed: Partial<Material>) => verifyAnswer({ ...material, ...changed });
 const states = async (changed: Partial<Material>) =>
-  Object.fromEntries(
-    (await verifyAnswer({ ...material, ...changed })).map(({ title, state }) => [title, state]),
-  );
+  Object.fromEntries((await checks(changed)).map(({ title, state }) => [title, state]));
 
 it("holds what holds, and says no to another text than the receipt's", async () => {
   expect(await states({})).toEqual({
@@ -64,7 +82,7 @@ it("holds what holds, and says no to another text than the receipt's", async () 
     "Your payment": "open",
     "Price and builder": "ok",
     "Fee and its split": "ok",
-    "Pay of each contributor": "ok",
+    "Pay of everyone": "ok",
     "Place in the epoch": "ok",
     "Root on chain": "ok",
   });
@@ -80,11 +98,13 @@ it("notices each thing that was changed", async () => {
     ["Receipt", { hash: otherRoot }],
     ["Operator's signature", { operator: hub.contract }],
     ["Operator's signature", { receipt: { ...receipt, sequence: receipt.sequence + 1 } }],
-    ["Price and builder", { chain: { ...material.chain, terms: { ...material.chain.terms, inputWei: 1n } } }],
+    ["Price and builder", { receipt: { ...receipt, price: { ...receipt.price, inputWei: "1" } } }],
+    ["Price and builder", { receipt: { ...receipt, bps: { ...receipt.bps, stakers: 1 } } }],
+    ["Price and builder", { chain: { ...material.chain, terms: null } }],
     ["Fee and its split", { receipt: { ...receipt, tokensOut: receipt.tokensOut + 1 } }],
-    ["Pay of each contributor", { payouts: [more, ...others] }],
-    ["Pay of each contributor", { payouts: others }],
-    ["Pay of each contributor", { payouts: [{ ...first, total_wei: "many" }, ...others] }],
+    ["Pay of everyone", { payouts: [more, ...others] }],
+    ["Pay of everyone", { payouts: others }],
+    ["Pay of everyone", { payouts: [{ ...first, total_wei: "many" }, ...others] }],
     [
       "Place in the epoch",
       { inclusion: { receiptsRoot: otherRoot, proof: { index: 0, size: 1, siblings: [] } } },
@@ -97,7 +117,6 @@ it("notices each thing that was changed", async () => {
 it("checks what a reserve pays against the records of the snapshots", async () => {
   const contributor = `0x${"77".repeat(20)}` as const;
   const given = { ...receipt, provenance: [] };
-  const shown = [...(payoutsOf({ ...given, split: { ...given.split, provenance: "0" } }, null) ?? [])];
   const data = splitPool(BigInt(given.split.influence), given.influence) ?? [];
   const payouts = data.map(({ account, amount }) => ({
     contributor: account,
@@ -105,19 +124,39 @@ it("checks what a reserve pays against the records of the snapshots", async () =
     provenance_wei: "0",
     total_wei: `${amount}`,
   }));
-  const pool = BigInt(given.split.provenance);
-  const paid = [...shown, [contributor, pool] as const].map(([account, amount]) => ({
-    account,
-    amount: String(amount),
-  }));
-  const state = async (reserve: Material["reserve"], said: Material["paid"] = paid) =>
-    (await states({ receipt: given, payouts, paid: said, reserve }))["Pay of each contributor"];
+  const paid = everyone(given, { ...NOBODY, reserve: { shares: [{ contributor, weight: 3 }] } });
+  expect(paid).toContainEqual({ account: contributor, amount: given.split.provenance });
+  const state = async (reserve: PaidBy["reserve"], said: Material["paid"] = paid) =>
+    (await states({ receipt: given, payouts, paid: said, paidBy: { ...NOBODY, reserve } }))[
+      "Pay of everyone"
+    ];
   const shares = [{ contributor, weight: 3 }];
   expect(await state({ shares })).toBe("ok");
   expect(await state({ shares }, paid.slice(1))).toBe("failed");
   expect(await state({ shares: [{ contributor: hub.contract, weight: 3 }] })).toBe("failed");
   expect(await state({ wrong: "another root" })).toBe("failed");
   expect(await state({ unknown: "not here" })).toBe("open");
+});
+
+it("checks the pay of parents' builders, and names the one whose pay was changed", async () => {
+  const influence = String(BigInt(receipt.split.influence) - 10n);
+  const given = { ...receipt, split: { ...receipt.split, parents: "10", influence } };
+  const parent = `0x${"a1".repeat(20)}` as const;
+  const paidBy = { ...NOBODY, parents: { shares: countedShares([parent]) } };
+  const paid = everyone(given, paidBy);
+  const of = async (changed: Partial<Material>) => {
+    const material = { receipt: given, payouts: payouts(given), paid, paidBy, ...changed };
+    return (await checks(material)).find(({ title }) => title === "Pay of everyone");
+  };
+  expect(await of({})).toMatchObject({ state: "ok" });
+  const less = paid.map((one) => (one.account === parent ? { ...one, amount: "9" } : one));
+  expect(await of({ paid: less })).toEqual({
+    title: "Pay of everyone",
+    state: "failed",
+    detail: `${parent} is due 10 wei as builder of a parent model; the node names 9 wei.`,
+  });
+  expect((await of({ paidBy: NOBODY }))?.state).toBe("open");
+  expect((await of({ paid: null }))?.state).toBe("open");
 });
 
 it("says what cannot be checked yet while the epoch is open", async () => {

@@ -1,16 +1,19 @@
 /** What a reader can check of a paid answer without trusting the node: line by line, with what is still open. */
 import { type Address, type Hex, isAddressEqual, recoverAddress } from "viem";
+import { statesTerms, type Terms } from "../../chain/model";
 import type { Place } from "../../chain/typed-data";
 import { voucherDigest } from "../../chain/typed-data";
 import {
+  creditsOf,
   type Disclosure,
   leafHash,
+  type PaidBy,
   type Proof,
-  payoutsOf,
+  payoutFault,
   type ReceiptJson,
-  type Reserve,
   receiptHash,
   splitPool,
+  totals,
   verifyAmounts,
   verifyDisclosure,
   verifyMerkleProof,
@@ -30,8 +33,8 @@ export interface Check {
 export interface OnChain {
   /** The epoch as the hub holds it; null where it is not posted. */
   epoch: { receiptsRoot: Hex; receiptCount: bigint; operator: Address; final: boolean } | null;
-  /** The model's builder and price as the registry holds them. */
-  terms: { builder: Address; inputWei: bigint; outputWei: bigint };
+  /** What the registry holds of the receipt's model; null where it does not know it. */
+  terms: Terms | null;
 }
 
 export interface Material {
@@ -51,8 +54,8 @@ export interface Material {
   }[];
   /** Everyone whom the receipt pays, as the node says; null where it does not say. */
   paid: readonly { account: string; amount: string }[] | null;
-  /** Null where no pool goes to the reserve. */
-  reserve: Reserve | null;
+  /** What pools are paid by that the receipt does not name. */
+  paidBy: PaidBy;
   /** From the bundle: absent while the epoch is open. */
   inclusion: { receiptsRoot: Hex; proof: Proof<Hex> } | null;
   voucher: { channelId: Hex; maxClaimableAmount: string; signature: Hex } | null;
@@ -87,7 +90,7 @@ export function verifyAnswer(material: Material): Promise<Check[]> {
     check("Your payment", () => checkVoucher(material)),
     check("Price and builder", () => checkTerms(material)),
     check("Fee and its split", () => checkAmounts(material)),
-    check("Pay of each contributor", () => checkPayouts(material)),
+    check("Pay of everyone", () => checkPayouts(material)),
     check("Place in the epoch", () => checkInclusion(material)),
     check("Root on chain", () => checkRoot(material)),
   ]);
@@ -152,12 +155,10 @@ async function checkVoucher({ receipt, voucher, hub }: Material): Promise<Outcom
 }
 
 function checkTerms({ receipt, chain: { terms } }: Material): Outcome {
-  const priced =
-    BigInt(receipt.price.inputWei) === terms.inputWei && BigInt(receipt.price.outputWei) === terms.outputWei;
   return verdict(
-    priced && isAddressEqual(receipt.builder, terms.builder),
-    "The price of a token and the builder are those that the registry holds for this model.",
-    "The registry holds another price or another builder for this model.",
+    terms !== null && statesTerms(receipt, terms),
+    "The price of a token, its split and the builder are those that the registry holds for this model.",
+    "The registry holds another price, another split or another builder for this model.",
   );
 }
 
@@ -169,46 +170,55 @@ function checkAmounts({ receipt }: Material): Outcome {
   );
 }
 
-function checkPayouts({ receipt, payouts, paid: said, reserve }: Material): Outcome {
-  const expected = new Map<string, bigint>();
-  for (const [pool, shares] of [
-    [receipt.split.influence, receipt.influence],
-    [receipt.split.provenance, receipt.provenance],
-  ] as const) {
-    if (shares.length === 0) continue;
-    const paid = splitPool(BigInt(pool), shares);
-    if (paid === null)
-      return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
-    for (const { account, amount } of paid) {
-      const key = account.toLowerCase();
-      expected.set(key, (expected.get(key) ?? 0n) + amount);
-    }
-  }
-  const shown = new Map(payouts.map((one) => [one.contributor.toLowerCase(), BigInt(one.total_wei)]));
-  const good = shown.size === expected.size && [...expected].every(([who, wei]) => shown.get(who) === wei);
-  const outcome = verdict(
-    good,
-    "Splitting the two pools by the receipt's weights gives exactly the amounts shown.",
-    "Splitting the pools by the receipt's weights gives other amounts than those shown.",
-  );
-  return !good || reserve === null ? outcome : checkReserve(receipt, said, reserve);
+function checkPayouts(material: Material): Outcome {
+  return checkShown(material) ?? checkPaid(material);
 }
 
-/** A pool that nobody stood out for goes evenly to the accepted records of the receipt's snapshots. */
-function checkReserve(receipt: ReceiptJson, said: Material["paid"], reserve: Reserve): Outcome {
-  if ("wrong" in reserve) return { state: "failed", detail: reserve.wrong };
-  if ("unknown" in reserve)
-    return { state: "open", detail: `${reserve.unknown}; its payouts are not checked.` };
-  const expected = payoutsOf(receipt, reserve.shares);
-  if (said === null || expected === null) {
-    return { state: "open", detail: "The node does not say whom the reserve pays, or parents are paid too." };
-  }
-  const good = said.every(({ account, amount }) => expected.get(account.toLowerCase()) === BigInt(amount));
-  return verdict(
-    good && said.length === expected.size,
-    "Nobody stood out for a pool, so it goes evenly to the accepted records of the snapshots, whose roots were made again here: exactly the payouts that the node names.",
-    "Splitting the reserve's pool over the snapshots' accepted records gives other payouts than the node names.",
-  );
+/** What the page shows of each contributor, held against the two pools; null where it is right. */
+function checkShown({ receipt, payouts }: Material): Outcome | null {
+  const pools = [
+    [receipt.split.influence, receipt.influence],
+    [receipt.split.provenance, receipt.provenance],
+  ] as const;
+  const split = pools.map(([pool, shares]) => (shares.length === 0 ? [] : splitPool(BigInt(pool), shares)));
+  if (split.includes(null))
+    return { state: "failed", detail: "A pool's shares are out of order or weigh nothing." };
+  const expected = totals(split.flatMap((paid) => paid ?? []));
+  const shown = new Map(payouts.map((one) => [one.contributor.toLowerCase(), BigInt(one.total_wei)]));
+  if (shown.size === expected.size && [...expected].every(([who, wei]) => shown.get(who) === wei))
+    return null;
+  return {
+    state: "failed",
+    detail: "Splitting the pools by the receipt's weights gives other amounts than those shown.",
+  };
+}
+
+/** Everyone's pay: the operator's and the builder's, the parents' builders', the contributors', the reserve's. */
+function checkPaid({ receipt, paid, paidBy }: Material): Outcome {
+  if (paid === null) return { state: "open", detail: "The node does not say who is paid." };
+  const expected = creditsOf(receipt, paidBy);
+  if ("wrong" in expected) return { state: "failed", detail: expected.wrong };
+  if ("unknown" in expected)
+    return { state: "open", detail: `${expected.unknown}; its payouts are not checked.` };
+  const fault = payoutFault(expected.credits, paid);
+  if (fault !== null) return { state: "failed", detail: fault };
+  return { state: "ok", detail: explained(paidBy) };
+}
+
+function explained({ parents, reserve }: PaidBy): string {
+  const parts = [
+    "Splitting the two pools by the receipt's weights gives exactly the amounts shown.",
+    ...(parents === null
+      ? []
+      : ["The parents' part goes to the builders of the parent models that the registry on chain names."]),
+    ...(reserve === null
+      ? []
+      : [
+          "Nobody stood out for a pool, so it goes evenly to the accepted records of the snapshots, whose roots were made again here.",
+        ]),
+    "These are the payouts that the node names, to the last wei.",
+  ];
+  return parts.join(" ");
 }
 
 function checkInclusion({ receipt, inclusion }: Material): Outcome {

@@ -5,8 +5,9 @@ import { readContract } from "viem/actions";
 import { api, body } from "../../api/client";
 import type { components } from "../../api/generated/schema";
 import { keys } from "../../api/keys";
-import { inferenceHubAbi, modelRegistryAbi } from "../../chain/abis";
+import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
+import { readTerms } from "../../chain/model";
 import { priceOf } from "../../channel/use-channel";
 import { leafHash, type Proof, verifyMerkleProof } from "../../verify";
 import { checkText } from "../datanets/proof";
@@ -47,22 +48,18 @@ const FINAL = 2;
 
 /** What the chain holds of a receipt's epoch and model. */
 export async function readOnChain(
-  { client, contracts }: ChainInfo,
+  info: ChainInfo,
   receipt: { epoch: number; modelId: string },
 ): Promise<OnChain> {
-  const [epoch, [builder, price]] = await Promise.all([
+  const { client, contracts } = info;
+  const [epoch, terms] = await Promise.all([
     readContract(client, {
       address: contracts.inferenceHub,
       abi: inferenceHubAbi,
       functionName: "getEpoch",
       args: [BigInt(receipt.epoch)],
     }),
-    readContract(client, {
-      address: contracts.modelRegistry,
-      abi: modelRegistryAbi,
-      functionName: "termsOf",
-      args: [receipt.modelId as Hex],
-    }),
+    readTerms(info, receipt.modelId as Hex),
   ]);
   const posted = epoch.status === POSTED || epoch.status === FINAL;
   const { receiptsRoot, receiptCount, operator, status } = epoch;
@@ -70,7 +67,7 @@ export async function readOnChain(
     epoch: posted
       ? { receiptsRoot, receiptCount, operator: operator as Address, final: status === FINAL }
       : null,
-    terms: { builder, inputWei: price.inputWei, outputWei: price.outputWei },
+    terms,
   };
 }
 

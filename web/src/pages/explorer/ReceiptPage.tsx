@@ -4,13 +4,14 @@ import { Link, useParams } from "react-router";
 import { type Hex, isHash } from "viem";
 import { modelsQuery } from "../../api/queries";
 import { readReserve } from "../../api/reserve";
-import { useChain } from "../../chain/client";
+import { type ChainInfo, useChain } from "../../chain/client";
+import { readParents, readTerms } from "../../chain/model";
 import { count, formatInteger, formatPercent } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { Card, Columns, Page } from "../../ui/Page";
 import { Empty, ErrorState, Loading, Notice, QueryView } from "../../ui/states";
 import { Facts, Hash, Stat, StatRow, Time, Wei } from "../../ui/values";
-import { checkReceipt, verdict } from "./check";
+import { type ChainEpoch, checkReceipt, verdict } from "./check";
 import { saveFile, toCsv } from "./csv";
 import { links } from "./links";
 import { Party, Unreadable } from "./parts";
@@ -130,6 +131,16 @@ function VerifyCard({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
   );
 }
 
+async function verify(info: ChainInfo, bundle: ReceiptBundle, hash: Hex, epoch: ChainEpoch | null) {
+  const { receipt } = bundle;
+  const [terms, reserve, parents] = await Promise.all([
+    readTerms(info, receipt.modelId),
+    readReserve(receipt),
+    readParents(info, receipt),
+  ]);
+  return checkReceipt(bundle, hash, info.hub, { epoch, terms, paidBy: { reserve, parents } });
+}
+
 function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
   const info = useChain();
   const epoch = useQuery(hubEpochQuery(info, bundle.receipt.epoch));
@@ -146,8 +157,7 @@ function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
       onChain?.receiptsRoot,
       onChain?.status,
     ],
-    queryFn: async () =>
-      checkReceipt(bundle, hash, info.hub, onChain ?? null, await readReserve(bundle.receipt)),
+    queryFn: () => verify(info, bundle, hash, onChain ?? null),
     enabled: onChain !== undefined,
     staleTime: Number.POSITIVE_INFINITY,
   });

@@ -1,9 +1,10 @@
 /** Checks a receipt in the browser: what it says of itself, what the payer signed, and what the chain has. */
 import { type Address, type Hex, isAddressEqual, recoverAddress, zeroAddress } from "viem";
+import { statesTerms, type Terms } from "../../chain/model";
 import { channelId, type Place, voucherDigest } from "../../chain/typed-data";
 import { leafHash, verifyMerkleProof } from "../../verify/merkle";
-import { payoutsOf, receiptHash, verifyAmounts, verifyReceiptSignature } from "../../verify/receipt";
-import type { Reserve } from "../../verify/snapshot";
+import { creditsOf, type PaidBy, payoutFault } from "../../verify/payouts";
+import { receiptHash, verifyAmounts, verifyReceiptSignature } from "../../verify/receipt";
 import type { ReceiptBundle } from "./queries";
 
 export interface Check {
@@ -18,6 +19,15 @@ export interface ChainEpoch {
   receiptsRoot: Hex;
   operator: Address;
   status: number;
+}
+
+/** What a receipt is held against. */
+export interface Against {
+  /** Null where the hub was not asked. */
+  epoch: ChainEpoch | null;
+  /** What the registry holds of the receipt's model; null where it does not know it. */
+  terms: Terms | null;
+  paidBy: PaidBy;
 }
 
 const same = (one: string, other: string) => one.toLowerCase() === other.toLowerCase();
@@ -53,7 +63,7 @@ async function checkVoucher({ receipt, channel, voucher }: ReceiptBundle, hub: P
   ];
 }
 
-function checkPayouts({ receipt, payouts }: ReceiptBundle, reserve: Reserve | null): Check[] {
+function checkPayouts({ receipt, payouts }: ReceiptBundle, paidBy: PaidBy): Check[] {
   if (payouts === undefined) return [{ text: "The node did not say who is paid.", holds: null }];
   const { fee, split } = receipt;
   const paid = payouts.reduce((sum, { amount }) => sum + BigInt(amount), 0n);
@@ -62,28 +72,24 @@ function checkPayouts({ receipt, payouts }: ReceiptBundle, reserve: Reserve | nu
     text: "Payouts, burned part and stakers' part add up to exactly the fee.",
     holds: paid === due,
   };
-  if (reserve !== null && "wrong" in reserve) return [total, { text: reserve.wrong, holds: false }];
-  const shares = reserve !== null && "shares" in reserve ? reserve.shares : null;
-  const expected = payoutsOf(receipt, shares);
-  if (expected === null) {
-    const parents = "The builders of parent models are paid too; the receipt does not name them";
-    const unknown = reserve !== null && "unknown" in reserve ? reserve.unknown : parents;
-    return [total, { text: `${unknown}, so each payout could not be recomputed.`, holds: null }];
+  const expected = creditsOf(receipt, paidBy);
+  if ("wrong" in expected) return [total, { text: expected.wrong, holds: false }];
+  if ("unknown" in expected) {
+    return [total, { text: `${expected.unknown}, so each payout could not be recomputed.`, holds: null }];
   }
-  const madeBy =
-    shares === null
-      ? "the receipt's weights make it"
-      : "the receipt's weights and the accepted records of its snapshots, whose roots were made again here, make it";
-  const found = payouts.every(
-    ({ account, amount }) => expected.get(account.toLowerCase()) === BigInt(amount),
-  );
-  return [
-    total,
-    {
-      text: `Each payout is what ${madeBy}, to the last wei.`,
-      holds: found && expected.size === payouts.length,
-    },
+  const fault = payoutFault(expected.credits, payouts);
+  if (fault !== null) return [total, { text: fault, holds: false }];
+  return [total, { text: `Each payout is what ${madeBy(paidBy)}, to the last wei.`, holds: true }];
+}
+
+function madeBy({ parents, reserve }: PaidBy): string {
+  const sources = [
+    "the receipt's weights",
+    ...(parents === null ? [] : ["the builders of the parent models that the registry on chain names"]),
+    ...(reserve === null ? [] : ["the accepted records of its snapshots, whose roots were made again here,"]),
   ];
+  const last = sources.pop();
+  return sources.length === 0 ? `${last} make it` : `${sources.join(", ")} and ${last} make it`;
 }
 
 function checkEpoch({ receipt, inclusion }: ReceiptBundle, hash: Hex, chain: ChainEpoch | null): Check[] {
@@ -118,8 +124,7 @@ export async function checkReceipt(
   bundle: ReceiptBundle,
   asked: Hex,
   hub: Place,
-  chain: ChainEpoch | null,
-  reserve: Reserve | null,
+  { epoch, terms, paidBy }: Against,
 ): Promise<Check[]> {
   const { receipt } = bundle;
   const hash = receiptHash(receipt);
@@ -131,11 +136,15 @@ export async function checkReceipt(
     },
     ...(await checkVoucher(bundle, hub)),
     {
+      text: "Builder, price and split are those that the registry on chain holds for this model.",
+      holds: terms !== null && statesTerms(receipt, terms),
+    },
+    {
       text: "The fee is price times tokens, and its parts are what the basis points make them.",
       holds: verifyAmounts(receipt),
     },
-    ...checkPayouts(bundle, reserve),
-    ...checkEpoch(bundle, hash, chain),
+    ...checkPayouts(bundle, paidBy),
+    ...checkEpoch(bundle, hash, epoch),
   ];
 }
 

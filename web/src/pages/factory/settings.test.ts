@@ -53,7 +53,21 @@ const recipe: Recipe = {
   },
 };
 /** As the node tells them; `crates/train` tests that the trainer keeps them. */
-const range = (field: string, least: number, most: number, above = false) => ({ field, least, most, above });
+const range = (
+  field: string,
+  least: number,
+  most: number,
+  above = false,
+  multiple_of: number | null = null,
+) => ({
+  field,
+  least,
+  most,
+  above,
+  multiple_of,
+});
+const PROJECTION = "attribution.policy.influence.projection_dim";
+const BITS = "attribution.policy.influence.quantise_bits";
 const limits = limitsOf([
   range("epochs", 1, 1000),
   range("batch_size", 1, 1024),
@@ -64,6 +78,8 @@ const limits = limitsOf([
   range("evaluation.held_out.bps", 1, 9000),
   range("attribution.checkpoints_bps", 1, 3),
   range("system_prompt", 0, 20),
+  range(PROJECTION, 8, 256, false, 8),
+  range(BITS, 2, 8),
 ]);
 const setting = (key: string) => {
   const found = SETTINGS.find((one) => one.key === key);
@@ -106,7 +122,8 @@ describe("settings", () => {
       "lora.rank": "257",
       "lora.targets": "q_proj lm_head",
       "attribution.checkpoints_bps": "50 10",
-      projection_dim: "12",
+      [PROJECTION]: "12",
+      [BITS]: "9",
       seed: "18446744073709551616",
       weight_decay: "",
     };
@@ -116,10 +133,14 @@ describe("settings", () => {
   });
 
   it("keeps the limits that the node tells, and no others of its own", () => {
-    const wider = limitsOf([range("epochs", 1, 2000)]);
+    const wider = limitsOf([range("epochs", 1, 2000), range(BITS, 2, 16)]);
     expect(problemOf(setting("epochs"), "1001", limits)).toBe("A whole number, 1 to 1000");
     expect(problemOf(setting("epochs"), "1001", wider)).toBeNull();
     expect(problemOf(setting("epochs"), "many", new Map())).toBe("A whole number");
+    expect(problemOf(setting(BITS), "9", limits)).toBe("A whole number, 2 to 8");
+    expect(problemOf(setting(BITS), "9", wider)).toBeNull();
+    expect(problemOf(setting(PROJECTION), "12", limits)).toBe("A whole number, 8 to 256, a multiple of 8");
+    expect(problemOf(setting(PROJECTION), "12", wider)).toBeNull();
     expect(problemOf(setting("system_prompt"), "x".repeat(21), limits)).toBe("At most 20 characters");
     expect(problemOf(setting("attribution.checkpoints_bps"), "1 2 3 4", limits)).toBe("At most 3 of them");
   });

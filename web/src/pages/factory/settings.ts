@@ -21,11 +21,6 @@ export interface Setting {
   /** What it does and which way to turn it. */
   what: string;
   kind: "whole" | "real" | "choice" | "text" | "list";
-  /** Limits of what a number's type and the policy's rules allow; those of the recipe itself come from the node. */
-  least?: number;
-  most?: number;
-  /** For real numbers: whether the least value itself is refused. */
-  above?: boolean;
   choices?: readonly { value: string; label: string }[];
   unit?: string;
   read: (recipe: Recipe) => string;
@@ -45,7 +40,6 @@ const whole = (
   key: string,
   label: string,
   what: string,
-  limits: readonly [number, number] | null,
   read: (recipe: Recipe) => number,
   write: (recipe: Recipe, value: number) => Recipe,
   unit?: string,
@@ -54,7 +48,6 @@ const whole = (
   label,
   what,
   kind: "whole",
-  ...(limits === null ? {} : { least: limits[0], most: limits[1] }),
   ...(unit ? { unit } : {}),
   read: (recipe) => String(read(recipe)),
   write: (recipe, text) => write(recipe, Number(text)),
@@ -109,7 +102,6 @@ export const GROUPS: readonly Group[] = [
         "epochs",
         "Passes over the data",
         "Every record is seen this often. More passes learn more by heart.",
-        null,
         (r) => r.epochs,
         (r, epochs) => ({ ...r, epochs }),
       ),
@@ -117,7 +109,6 @@ export const GROUPS: readonly Group[] = [
         "batch_size",
         "Records in a step",
         "Larger steps are smoother and fewer.",
-        null,
         (r) => r.batch_size,
         (r, batch_size) => ({ ...r, batch_size }),
       ),
@@ -145,7 +136,6 @@ export const GROUPS: readonly Group[] = [
         "warmup_steps",
         "Warm-up",
         "The rate rises from zero over this many steps.",
-        [0, 4294967295],
         (r) => r.warmup_steps,
         (r, warmup_steps) => ({ ...r, warmup_steps }),
         "steps",
@@ -181,7 +171,6 @@ export const GROUPS: readonly Group[] = [
         "lora.rank",
         "Rank",
         "Size of the adapter. 8 is enough for most; more learns finer things and takes longer.",
-        null,
         (r) => r.lora.rank,
         (r, rank) => ({ ...r, lora: { ...r.lora, rank } }),
       ),
@@ -209,7 +198,6 @@ export const GROUPS: readonly Group[] = [
         "max_sequence_tokens",
         "Longest record",
         "Longer records are handled as chosen below. Memory grows with it.",
-        null,
         (r) => r.max_sequence_tokens,
         (r, max_sequence_tokens) => ({ ...r, max_sequence_tokens }),
         "tokens",
@@ -243,7 +231,6 @@ export const GROUPS: readonly Group[] = [
         "evaluation.every_steps",
         "Measure while training, every",
         "0 measures before and after only.",
-        [0, 4294967295],
         (r) => r.evaluation.every_steps,
         (r, every_steps) => evaluation(r, { every_steps }),
         "steps",
@@ -252,7 +239,6 @@ export const GROUPS: readonly Group[] = [
         "evaluation.max_new_tokens",
         "Longest measured answer",
         "Answers to held-out records are cut here.",
-        null,
         (r) => r.evaluation.max_new_tokens,
         (r, max_new_tokens) => evaluation(r, { max_new_tokens }),
         "tokens",
@@ -277,23 +263,21 @@ export const GROUPS: readonly Group[] = [
         }),
       },
       whole(
-        "projection_dim",
+        "attribution.policy.influence.projection_dim",
         "Projected dimensions",
-        "A multiple of 8. More are more exact and make a larger index.",
-        [8, 256],
+        "More are more exact and make a larger index.",
         (r) => r.attribution.policy.influence.projection_dim,
         (r, projection_dim) => influence(r, { projection_dim }),
       ),
       whole(
-        "quantise_bits",
+        "attribution.policy.influence.quantise_bits",
         "Bits of a stored value",
         "Fewer make a smaller and coarser index.",
-        [2, 8],
         (r) => r.attribution.policy.influence.quantise_bits,
         (r, quantise_bits) => influence(r, { quantise_bits }),
       ),
       {
-        key: "preconditioner",
+        key: "attribution.policy.influence.preconditioner",
         label: "Weighing of gradients",
         what: "How gradients are compared. The first is the most faithful.",
         kind: "choice",
@@ -307,15 +291,14 @@ export const GROUPS: readonly Group[] = [
         write: (r, preconditioner) => influence(r, { preconditioner }),
       },
       whole(
-        "damping_milli",
+        "attribution.policy.influence.damping_milli",
         "Damping",
         "In thousandths of the mean eigenvalue. More is steadier and less sharp.",
-        [1, 4294967295],
         (r) => r.attribution.policy.influence.damping_milli,
         (r, damping_milli) => influence(r, { damping_milli }),
       ),
       {
-        key: "normalise",
+        key: "attribution.policy.influence.normalise",
         label: "Length of gradients",
         what: "Without one length, a few records with high loss dominate.",
         kind: "choice",
@@ -327,40 +310,36 @@ export const GROUPS: readonly Group[] = [
         write: (r, normalise) => influence(r, { normalise }),
       },
       whole(
-        "layer_stride",
+        "attribution.policy.influence.sites.layer_stride",
         "Layers",
         "1 takes every layer into the index, 2 every second.",
-        [1, 65535],
         (r) => r.attribution.policy.influence.sites.layer_stride,
         (r, layer_stride) =>
           influence(r, { sites: { ...r.attribution.policy.influence.sites, layer_stride } }),
       ),
       whole(
-        "mad_factor",
+        "attribution.policy.weights.mad_factor",
         "What stands out",
         "A record counts when its score is this many median deviations away from the median.",
-        [0, 4294967295],
         (r) => r.attribution.policy.weights.mad_factor,
         (r, mad_factor) => weights(r, { mad_factor }),
       ),
       whole(
-        "top_k",
+        "attribution.policy.weights.top_k",
         "Most paid contributors",
         "So many contributors are paid for one answer at most.",
-        [1, 65535],
         (r) => r.attribution.policy.weights.top_k,
         (r, top_k) => weights(r, { top_k }),
       ),
       whole(
-        "background_max",
+        "attribution.policy.weights.background_max",
         "Background sample",
         "Above this many records, what is usual is estimated from a sample of this size.",
-        [1, 4294967295],
         (r) => r.attribution.policy.weights.background_max,
         (r, background_max) => weights(r, { background_max }),
       ),
       {
-        key: "indexed",
+        key: "attribution.policy.provenance.indexed",
         label: "Text searched for quotations",
         what: "Completions only pays for what was to be learnt, not for what was asked.",
         kind: "choice",
@@ -372,28 +351,25 @@ export const GROUPS: readonly Group[] = [
         write: (r, indexed) => provenance(r, { indexed }),
       },
       whole(
-        "span_tokens_min",
+        "attribution.policy.provenance.span_tokens_min",
         "Shortest quotation",
         "Shorter runs do not count as quoted.",
-        [1, 65535],
         (r) => r.attribution.policy.provenance.span_tokens_min,
         (r, span_tokens_min) => provenance(r, { span_tokens_min }),
         "tokens",
       ),
       whole(
-        "spans_kept_percent",
+        "attribution.policy.provenance.spans_kept_percent",
         "Quotations kept",
         "In per cent of an answer's tokens; the rarest are kept.",
-        [1, 100],
         (r) => r.attribution.policy.provenance.spans_kept_percent,
         (r, spans_kept_percent) => provenance(r, { spans_kept_percent }),
         "%",
       ),
       whole(
-        "occurrences_max",
+        "attribution.policy.provenance.occurrences_max",
         "Too common to pay",
         "A passage that occurs more often pays nobody.",
-        [1, 4294967295],
         (r) => r.attribution.policy.provenance.occurrences_max,
         (r, occurrences_max) => provenance(r, { occurrences_max }),
       ),
@@ -403,18 +379,21 @@ export const GROUPS: readonly Group[] = [
 
 export const SETTINGS: readonly Setting[] = GROUPS.flatMap((group) => group.settings);
 
-/** What a setting's number may be; null where only the node knows, and has not said yet. */
+/** What a setting's number may be; null where the node has not said yet. */
 export function rangeOf(
-  setting: Setting,
+  { key }: Setting,
   limits: Limits,
 ): { text: string; holds: (value: number) => boolean } | null {
-  const { key, least, most } = setting;
-  const range =
-    limits.get(key) ?? (least === undefined || most === undefined ? null : { least, most, above: false });
-  if (range === null) return null;
+  const limit = limits.get(key);
+  if (limit === undefined) return null;
+  const { least, most, above, multiple_of } = limit;
+  const step = multiple_of === null ? "" : `, a multiple of ${multiple_of}`;
   return {
-    text: `${range.above ? "above " : ""}${range.least} to ${range.most}`,
-    holds: (value) => (range.above ? value > range.least : value >= range.least) && value <= range.most,
+    text: `${above ? "above " : ""}${least} to ${most}${step}`,
+    holds: (value) =>
+      (above ? value > least : value >= least) &&
+      value <= most &&
+      (multiple_of === null || value % multiple_of === 0),
   };
 }
 
@@ -441,7 +420,7 @@ export function problemOf(setting: Setting, text: string, limits: Limits): strin
   ) {
     return range === null ? kindly : `${kindly}, ${range.text}`;
   }
-  return key === "projection_dim" && value % 8 !== 0 ? "A multiple of 8" : null;
+  return null;
 }
 
 /** What is wrong with how long a text is. */
