@@ -52,6 +52,9 @@ fn roof(cpu: &Cpu) -> f64 {
     2.0 * (m * n * k * REPEATS * cpu.pool().threads()) as f64 / seconds / 1e9
 }
 
+/// Layers whose weights take turns, so that they come from memory as in a model.
+const LAYERS: usize = 16;
+
 fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
     let mut q = QuantisedRows::default();
     let (mut operations, mut forward, mut backward) = (0.0, 0.0, 0.0);
@@ -61,14 +64,21 @@ fn products(cpu: &Cpu, rows: usize) -> (f64, f64) {
         let (mut x, mut y) = (Mat::zeros(rows, cols), Mat::zeros(rows, out));
         x.fill(0.5);
         cpu.quantise(x.view(), &mut q);
-        forward += best(|| cpu.q8_matmul(&q, &mut [product(&weights, y.view_mut())], Start::Zero));
-        y.fill(0.25);
-        let transposed = weights.transposed(cpu);
-        backward += best(|| {
-            cpu.quantise(y.view(), &mut q);
-            cpu.q8_matmul(&q, &mut [product(&transposed, x.view_mut())], Start::Stored);
+        let transposed = vec![weights.transposed(cpu); LAYERS];
+        let layers = vec![weights; LAYERS];
+        forward += best(|| {
+            for weights in &layers {
+                cpu.q8_matmul(&q, &mut [product(weights, y.view_mut())], Start::Zero);
+            }
         });
-        operations += 2.0 * (rows * out * cols) as f64 / 1e9;
+        y.fill(0.25);
+        backward += best(|| {
+            for weights in &transposed {
+                cpu.quantise(y.view(), &mut q);
+                cpu.q8_matmul(&q, &mut [product(weights, x.view_mut())], Start::Stored);
+            }
+        });
+        operations += 2.0 * (rows * out * cols * LAYERS) as f64 / 1e9;
     }
     (operations / forward, operations / backward)
 }
