@@ -1,8 +1,9 @@
 //! A pool of threads for fork-join loops far shorter than a time slice.
 //!
-//! A loop's state is one word, `tasks << 32 | next`. Whoever increments it from `next < tasks` owns that task; the
-//! caller takes part and returns once all tasks are done, so a worker that the system does not run delays nobody.
-//! Which thread runs a task never shows in a result.
+//! A loop's state is one word, `end << 32 | next`. Whoever moves one of the two towards the other, while they are apart,
+//! owns the task between: the caller and every other worker from the front, the rest from the back, so that in loops over
+//! the same rows a core mostly finds what it wrote itself. The caller takes part and returns once all tasks are done, so a
+//! worker that the system does not run delays nobody. Which thread runs a task never shows in a result.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -11,6 +12,12 @@ use std::thread::{self, JoinHandle, Thread};
 
 /// Most threads of a pool.
 pub const THREADS_MAX: usize = 256;
+
+/// Loops of more tasks run on the caller's thread.
+const TASKS_MAX: usize = 1 << 31;
+
+/// Where a loop's front starts: threads that come too late may move the back below it, each by one.
+const BIAS: u64 = THREADS_MAX as u64;
 
 /// Turns of the loop in which an idle worker looks for work before it sleeps: tens of microseconds.
 const SPINS: u32 = 4000;
@@ -22,9 +29,17 @@ type Task<'a> = dyn Fn(usize) + Sync + 'a;
 
 struct Job<'a> {
     task: &'a Task<'a>,
+    tasks: usize,
     done: AtomicUsize,
     panicked: AtomicBool,
     caller: Thread,
+}
+
+/// From where a thread takes tasks.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Front,
+    Back,
 }
 
 struct Shared {
@@ -57,7 +72,8 @@ impl ThreadPool {
             stop: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
         });
-        let workers = (1..threads.clamp(1, THREADS_MAX)).map_while(|_| spawn(&shared).ok()).collect();
+        let from = |thread: usize| if thread.is_multiple_of(2) { From::Front } else { From::Back };
+        let workers = (1..threads.clamp(1, THREADS_MAX)).map_while(|thread| spawn(&shared, from(thread)).ok()).collect();
         Self { shared, workers, busy: Mutex::new(()) }
     }
 
@@ -79,20 +95,21 @@ impl ThreadPool {
             _ => self.busy.try_lock().ok(),
         };
         match busy {
-            Some(_guard) if !self.workers.is_empty() && u32::try_from(tasks).is_ok() => self.fork_join(tasks, &task),
+            Some(_guard) if !self.workers.is_empty() && tasks < TASKS_MAX => self.fork_join(tasks, &task),
             _ => (0..tasks).for_each(task),
         }
     }
 
     fn fork_join(&self, tasks: usize, task: &Task<'_>) {
-        let job = Job { task, done: AtomicUsize::new(0), panicked: AtomicBool::new(false), caller: thread::current() };
+        let (done, panicked) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let job = Job { task, tasks, done, panicked, caller: thread::current() };
         self.shared.job.store((&raw const job).cast_mut().cast(), Ordering::Relaxed);
-        self.shared.word.store((tasks as u64) << 32, Ordering::SeqCst);
+        self.shared.word.store(((BIAS + tasks as u64) << 32) | BIAS, Ordering::SeqCst);
         if self.shared.sleepers.load(Ordering::SeqCst) > 0 {
             self.workers.iter().for_each(|worker| worker.thread().unpark());
         }
-        while let Some((index, tasks)) = self.shared.claim() {
-            run_task(&job, index, tasks);
+        while let Some(index) = self.shared.claim(From::Front) {
+            run_task(&job, index);
         }
         wait_until(|| job.done.load(Ordering::Acquire) == tasks);
         if job.panicked.load(Ordering::Relaxed) {
@@ -132,19 +149,19 @@ impl Drop for ThreadPool {
     }
 }
 
-fn spawn(shared: &Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+fn spawn(shared: &Arc<Shared>, from: From) -> std::io::Result<JoinHandle<()>> {
     let shared = Arc::clone(shared);
-    thread::Builder::new().name("kernels".into()).spawn(move || work(&shared))
+    thread::Builder::new().name("kernels".into()).spawn(move || work(&shared, from))
 }
 
-fn work(shared: &Shared) {
+fn work(shared: &Shared, from: From) {
     let mut idle = 0;
     while !shared.stop.load(Ordering::Relaxed) {
-        if let Some((index, tasks)) = shared.claim() {
+        if let Some(index) = shared.claim(from) {
             let job = shared.job.load(Ordering::Relaxed).cast_const().cast::<Job<'_>>();
             // SAFETY: the claim read the word that the caller stored after `job`, and the caller keeps `job` alive
             // until `done` counts this task, which `run_task` does last.
-            run_task(unsafe { &*job }, index, tasks);
+            run_task(unsafe { &*job }, index);
             idle = 0;
         } else if idle < SPINS {
             std::hint::spin_loop();
@@ -157,15 +174,19 @@ fn work(shared: &Shared) {
 }
 
 impl Shared {
-    /// Takes the next task of the running loop: its index and the number of tasks.
-    fn claim(&self) -> Option<(usize, usize)> {
-        let split = |word: u64| ((word & u64::from(u32::MAX)) as usize, (word >> 32) as usize);
-        let (next, tasks) = split(self.word.load(Ordering::Relaxed));
-        if next >= tasks {
+    /// Takes a task of the running loop: its index.
+    fn claim(&self, from: From) -> Option<usize> {
+        let split = |word: u64| (word & u64::from(u32::MAX), word >> 32);
+        let (next, end) = split(self.word.load(Ordering::Relaxed));
+        if next >= end {
             return None;
         }
-        let (next, tasks) = split(self.word.fetch_add(1, Ordering::Acquire));
-        (next < tasks).then_some((next, tasks))
+        let (next, end) = split(match from {
+            From::Front => self.word.fetch_add(1, Ordering::Acquire),
+            From::Back => self.word.fetch_sub(1 << 32, Ordering::Acquire),
+        });
+        let index = if from == From::Front { next } else { end.wrapping_sub(1) };
+        (next < end).then(|| (index - BIAS) as usize)
     }
 
     fn has_work(&self) -> bool {
@@ -183,8 +204,8 @@ impl Shared {
 }
 
 /// Runs one task and counts it. After the last count the job may be gone, so the caller's handle is taken before.
-fn run_task(job: &Job<'_>, index: usize, tasks: usize) {
-    let caller = job.caller.clone();
+fn run_task(job: &Job<'_>, index: usize) {
+    let (caller, tasks) = (job.caller.clone(), job.tasks);
     if catch_unwind(AssertUnwindSafe(|| (job.task)(index))).is_err() {
         job.panicked.store(true, Ordering::Relaxed);
     }

@@ -16,6 +16,9 @@ const ROW_GROUP_BYTES: usize = 192 * 1024;
 /// Tasks a thread should find, so that a slow core does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
 
+/// Fewest rows of a group that passes over the weights by itself.
+const GROUP_ROWS_MIN: usize = 48;
+
 /// Most tiles that any path takes at once.
 const TILES_MAX: usize = 2;
 
@@ -76,7 +79,10 @@ impl Cpu {
     /// If a shape does not fit.
     pub fn q8_matmul(&self, x: &QuantisedRows, products: &mut [Q8Product<'_>], from: Start) {
         let tiles = products.iter().map(|p| p.weights.rows().div_ceil(TILE)).sum::<usize>();
-        let chunk = tiles.div_ceil(self.pool().threads() * TASKS_PER_THREAD).max(1).next_multiple_of(TILES_MAX);
+        let threads = self.pool().threads();
+        // Many rows are split among threads: what one core made, it reads again. Few rows share each pass over the weights.
+        let groups = (x.rows() / GROUP_ROWS_MIN).clamp(1, threads);
+        let chunk = tiles.div_ceil((threads * TASKS_PER_THREAD).div_ceil(groups)).max(1).next_multiple_of(TILES_MAX);
         let (mut parts, mut tasks) = (Vec::with_capacity(products.len()), Vec::new());
         for product in products {
             let weights = product.weights;
@@ -90,9 +96,10 @@ impl Cpu {
             tasks.extend((0..all).step_by(chunk).map(|first| (parts.len(), first..all.min(first + chunk))));
             parts.push(part);
         }
-        self.pool().run(tasks.len(), |task| {
-            let (part, tiles) = &tasks[task];
-            parts[*part].multiply(tiles.clone());
+        let rows = |group: usize| x.rows() * group / groups..x.rows() * (group + 1) / groups;
+        self.pool().run(groups * tasks.len(), |task| {
+            let (part, tiles) = &tasks[task % tasks.len()];
+            parts[*part].multiply(rows(task / tasks.len()), tiles.clone());
         });
     }
 }
@@ -109,12 +116,11 @@ struct Part<'a> {
 }
 
 impl Part<'_> {
-    /// Some tiles, for all rows. No other task may have these tiles.
-    fn multiply(&self, tiles: Range<usize>) {
-        let rows = self.x.rows();
+    /// Some tiles of some rows. No other task may have these tiles of these rows.
+    fn multiply(&self, rows: Range<usize>, tiles: Range<usize>) {
         let group = (ROW_GROUP_BYTES / (self.x.width() * BLOCK).max(1)).next_multiple_of(24);
-        for first in (0..rows).step_by(group) {
-            let rows = first..rows.min(first + group);
+        for first in rows.clone().step_by(group) {
+            let rows = first..rows.end.min(first + group);
             let mut rest = tiles.clone();
             while let Some(tile) = rest.next() {
                 match self.pairs() && rest.next().is_some() {
@@ -155,7 +161,7 @@ impl Part<'_> {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
             ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
             if whole {
-                // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
+                // SAFETY: each tile of each row belongs to one task, so these outputs have no other user.
                 let out = unsafe { self.out.from(row, tile * TILE) };
                 let end = within.then(|| End { finish: self.finish, tails: &self.tails[row..], col: tile * TILE });
                 // SAFETY: as above; there are `count` rows of whole tiles.
@@ -173,7 +179,7 @@ impl Part<'_> {
 
     /// Tiles that end past the matrix's last output: by way of memory that has room for all of a tile.
     fn last_tiles<const T: usize>(&self, tiles: [&[TileBlock]; T], rows: Range<usize>, first: usize, cols: usize) {
-        // SAFETY: each tile belongs to one task, so these outputs of these rows have no other user.
+        // SAFETY: each tile of each row belongs to one task, so these outputs have no other user.
         let stored = |row| unsafe { self.out.segment(row, first, cols) };
         let mut sums = [[[0.0; TILE]; T]; ROWS_MAX];
         for (row, sums) in rows.clone().zip(&mut sums) {
