@@ -8,7 +8,8 @@ use std::sync::atomic::{Ordering, compiler_fence};
 
 use super::finish::TailRow;
 use super::matmul::{End, Rows, Start};
-use super::{BLOCK, TILE, TileBlock};
+use super::rows::Part;
+use super::{BLOCK, TILE, TileBlock, scale_of_none};
 use crate::MatRef;
 
 /// Rows that share one pass over the weights: twelve sums and as many dot products stay in registers.
@@ -146,4 +147,35 @@ fn vectors<const T: usize>(from: &[f32]) -> [__m512; T] {
     let from = &from[..T * TILE];
     // SAFETY: there are T times 16 elements.
     std::array::from_fn(|t| unsafe { _mm512_loadu_ps(from.as_ptr().add(t * TILE)) })
+}
+
+/// Quantises rows.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+pub(super) fn fill(part: &mut Part<'_>, x: MatRef<'_>, width: usize) {
+    part.fill(x, width, |values, q| quantise_block(values, q));
+}
+
+/// As the plain one; the conversion to integers rounds half to even by itself.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> (f32, i32) {
+    // SAFETY: 32 elements are two vectors.
+    let halves = [0, 16].map(|at| unsafe { _mm512_loadu_ps(x.as_ptr().add(at)) });
+    // Magnitudes order as their bits do, infinity and what is not a number above all others.
+    let sizes = halves.map(|half| _mm512_castps_si512(_mm512_abs_ps(half)));
+    let amax = f32::from_bits(_mm512_reduce_max_epi32(_mm512_max_epi32(sizes[0], sizes[1])) as u32);
+    if let Some(scale) = scale_of_none(amax) {
+        *q = [0; BLOCK];
+        return (scale, 0);
+    }
+    let (inverse, most) = (_mm512_set1_ps(127.0 / amax), _mm512_set1_ps(127.0));
+    let least = _mm512_set1_ps(-127.0);
+    let integers = halves.map(|half| {
+        _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(_mm512_mul_ps(half, inverse), least), most))
+    });
+    for (at, integers) in [0, 16].into_iter().zip(integers) {
+        // SAFETY: 16 bytes of 32.
+        unsafe { _mm_storeu_si128(q.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(integers)) };
+    }
+    (amax / 127.0, _mm512_reduce_add_epi32(_mm512_add_epi32(integers[0], integers[1])))
 }

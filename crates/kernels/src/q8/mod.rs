@@ -222,7 +222,7 @@ impl TileBlock {
         let mut padded = [0.0; BLOCK];
         padded[..values.len()].copy_from_slice(values);
         let mut q = [0i8; BLOCK];
-        self.scales[output] = quantise_block(&padded, &mut q);
+        self.scales[output] = quantise_block(&padded, &mut q).0;
         for (input, q) in q.into_iter().enumerate() {
             self.q[place(output, input)] = q as u8 ^ layout.mask();
         }
@@ -248,22 +248,19 @@ impl TileBlock {
     }
 }
 
-/// Quantises 32 numbers: scale = amax / 127, integers = x * (127 / amax) rounded half to even.
+/// Quantises 32 numbers: scale = amax / 127, integers = x * (127 / amax) rounded half to even. Returns the scale and the
+/// integers' sum.
 ///
 /// A block with an element that is not finite becomes zeros with scale NaN, so that the result shows it.
 #[inline(always)]
-fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
+fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> (f32, i32) {
     const ROUND: f32 = 12_582_912.0;
     // Magnitudes order as their bits do, infinity and what is not a number above all others.
     let top = x.iter().fold(0, |top, x| top.max(x.to_bits() & 0x7fff_ffff));
     let amax = f32::from_bits(top);
-    if !amax.is_finite() {
+    if let Some(scale) = scale_of_none(amax) {
         *q = [0; BLOCK];
-        return f32::NAN;
-    }
-    if amax < AMAX_MIN {
-        *q = [0; BLOCK];
-        return 0.0;
+        return (scale, 0);
     }
     let inverse = 127.0 / amax;
     for (q, x) in q.iter_mut().zip(x) {
@@ -272,5 +269,15 @@ fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> f32 {
         let v = if v < 127.0 { v } else { 127.0 };
         *q = ((v + ROUND).to_bits() as i32 - ROUND.to_bits() as i32) as i8;
     }
-    amax / 127.0
+    (amax / 127.0, q.iter().map(|q| i32::from(*q)).sum())
+}
+
+/// The scale of a block whose integers are all zero, if it is one: by its largest magnitude.
+#[inline(always)]
+fn scale_of_none(amax: f32) -> Option<f32> {
+    match amax {
+        _ if !amax.is_finite() => Some(f32::NAN),
+        _ if amax < AMAX_MIN => Some(0.0),
+        _ => None,
+    }
 }

@@ -1,7 +1,9 @@
 //! Activations, quantised row by row in blocks of 32.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx512;
 use super::{BLOCK, quantise_block};
-use crate::path::{Path, each_path};
+use crate::path::{Kind, Path, each_path};
 use crate::{Cpu, MatRef};
 
 /// Rows quantised in one task.
@@ -21,7 +23,7 @@ pub struct QuantisedRows {
 }
 
 /// What one task writes: the same rows of each array.
-struct Part<'a> {
+pub(super) struct Part<'a> {
     bytes: &'a mut [i8],
     scales: &'a mut [f32],
     offsets: &'a mut [i32],
@@ -62,27 +64,43 @@ impl QuantisedRows {
 }
 
 each_path! {
-    fn fill(part: &mut Part<'_>, x: MatRef<'_>, width: usize) {
+    fn fill_plain(part: &mut Part<'_>, x: MatRef<'_>, width: usize) {
+        part.fill(x, width, quantise_block);
+    }
+}
+
+impl Part<'_> {
+    /// Quantises `x`, block by block; the function returns scale and sum.
+    #[inline(always)]
+    pub(super) fn fill(
+        &mut self,
+        x: MatRef<'_>,
+        width: usize,
+        block: impl Fn(&[f32; BLOCK], &mut [i8; BLOCK]) -> (f32, i32),
+    ) {
+        let bytes = self.bytes.as_chunks_mut::<BLOCK>().0;
         for row in 0..x.rows() {
             let (whole, rest) = x.row(row).as_chunks::<BLOCK>();
-            for (block, values) in whole.iter().enumerate() {
-                part.fill_block(row * width + block, values);
-            }
-            if !rest.is_empty() {
-                let mut padded = [0.0; BLOCK];
-                padded[..rest.len()].copy_from_slice(rest);
-                part.fill_block(row * width + whole.len(), &padded);
+            let mut padded = [0.0; BLOCK];
+            padded[..rest.len()].copy_from_slice(rest);
+            let last = (!rest.is_empty()).then_some(&padded);
+            for (i, values) in whole.iter().chain(last).enumerate() {
+                let at = row * width + i;
+                let (scale, sum) = block(values, &mut bytes[at]);
+                (self.scales[at], self.offsets[at]) = (scale, -128 * sum);
             }
         }
     }
 }
 
-impl Part<'_> {
-    #[inline(always)]
-    fn fill_block(&mut self, at: usize, values: &[f32; BLOCK]) {
-        let q = &mut self.bytes.as_chunks_mut::<BLOCK>().0[at];
-        self.scales[at] = quantise_block(values, q);
-        self.offsets[at] = -128 * q.iter().map(|q| i32::from(*q)).sum::<i32>();
+impl Path {
+    fn fill(self, part: &mut Part<'_>, x: MatRef<'_>, width: usize) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Path` of this kind exists only where its features were detected.
+            Kind::Avx512 => unsafe { avx512::fill(part, x, width) },
+            _ => self.fill_plain(part, x, width),
+        }
     }
 }
 
