@@ -16,7 +16,9 @@ pub mod sample;
 pub mod template;
 pub mod tokenizer;
 
-pub use backward::{BACKWARD_ROWS_MAX, BackwardError, GradSink, LoraGrad, Probe, SequenceLoss, SiteGrad, TrainSequence};
+pub use backward::{
+    BACKWARD_ROWS_MAX, BackwardError, GradSink, LoraGrad, Probe, SequenceLoss, SiteGrad, TrainSequence,
+};
 pub use exec::Exec;
 pub use forward::{Chunk, FORWARD_ROWS_MAX, ForwardError, LogitRows, Logits};
 pub use kv::{KV_BLOCK_TOKENS, KV_BLOCKS_MAX, KvError, KvPool, SeqKv};

@@ -84,7 +84,8 @@ impl<'a> MatRef<'a> {
     #[must_use]
     pub fn to_mat(self) -> Mat {
         let mut out = Mat::zeros(self.rows, self.cols);
-        (0..self.rows).for_each(|row| out.data_mut()[row * self.cols..(row + 1) * self.cols].copy_from_slice(self.row(row)));
+        (0..self.rows)
+            .for_each(|row| out.data_mut()[row * self.cols..(row + 1) * self.cols].copy_from_slice(self.row(row)));
         out
     }
 

@@ -73,7 +73,8 @@ impl ThreadPool {
             sleepers: AtomicUsize::new(0),
         });
         let from = |thread: usize| if thread.is_multiple_of(2) { From::Front } else { From::Back };
-        let workers = (1..threads.clamp(1, THREADS_MAX)).map_while(|thread| spawn(&shared, from(thread)).ok()).collect();
+        let workers =
+            (1..threads.clamp(1, THREADS_MAX)).map_while(|thread| spawn(&shared, from(thread)).ok()).collect();
         Self { shared, workers, busy: Mutex::new(()) }
     }
 

@@ -151,10 +151,7 @@ impl Pass<'_> {
         let product = |((kind, out), scaled)| Product {
             linear: weights.linear(kind),
             out,
-            finish: Finish {
-                bias: weights.bias(kind),
-                tails: expansions(segments, SiteId::new(layer, kind), scaled),
-            },
+            finish: Finish { bias: weights.bias(kind), tails: expansions(segments, SiteId::new(layer, kind), scaled) },
         };
         acts.multiply(self.cpu, x.view(), outs.into_iter().zip(&*scaled).map(product).collect());
     }

@@ -56,7 +56,10 @@ impl Path {
         for Piece { product, col, width, at } in pieces {
             let cols = products[*product].1.cols;
             let stored = products[*product].1.data.chunks_exact_mut(cols);
-            copy(*width, sums.data().chunks_exact(PANEL).map(|sums| &sums[*at..]).zip(stored.map(|stored| &mut stored[*col..])));
+            copy(
+                *width,
+                sums.data().chunks_exact(PANEL).map(|sums| &sums[*at..]).zip(stored.map(|stored| &mut stored[*col..])),
+            );
         }
     }
 }

@@ -170,9 +170,8 @@ fn quantise_block(x: &[f32; BLOCK], q: &mut [i8; BLOCK]) -> (f32, i32) {
     }
     let (inverse, most) = (_mm512_set1_ps(127.0 / amax), _mm512_set1_ps(127.0));
     let least = _mm512_set1_ps(-127.0);
-    let integers = halves.map(|half| {
-        _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(_mm512_mul_ps(half, inverse), least), most))
-    });
+    let integers =
+        halves.map(|half| _mm512_cvtps_epi32(_mm512_min_ps(_mm512_max_ps(_mm512_mul_ps(half, inverse), least), most)));
     for (at, integers) in [0, 16].into_iter().zip(integers) {
         // SAFETY: 16 bytes of 32.
         unsafe { _mm_storeu_si128(q.as_mut_ptr().add(at).cast(), _mm512_cvtepi32_epi8(integers)) };
