@@ -371,7 +371,7 @@ impl GradSink for Nothing {
     fn site(&mut self, _: &Cpu, _: &SiteGrad<'_>) {}
 }
 
-/// Mean input of one layer's feed-forward.
+/// Mean input of the last layer's feed-forward over the positions of the answer: the engine has no others there.
 struct HiddenStates {
     layer: usize,
     means: Vec<Vec<f64>>,

@@ -1,10 +1,12 @@
 //! Attention, backwards: per sequence and key head, some queries at a time.
 
+use std::ops::Range;
+
 use openledger_kernels::{Mat, MatMut};
 
 use super::layer::{Backward, Grads};
 use super::zeroed;
-use crate::forward::PlanSeq;
+use crate::forward::{Plan, PlanSeq};
 use crate::kv::KV_BLOCK_TOKENS;
 
 /// Queries whose scores are held at once.
@@ -16,6 +18,8 @@ const ROWS_PER_TASK: usize = 16;
 /// One sequence and key head, and the gradients by its queries (head by head), keys and values.
 struct Task<'a> {
     seq: &'a PlanSeq,
+    /// Which rows of attention's output have a gradient: the sequence's last.
+    rows: Range<usize>,
     head: usize,
     dq: &'a mut [f32],
     dk: &'a mut [f32],
@@ -23,20 +27,20 @@ struct Task<'a> {
 }
 
 impl Backward<'_> {
-    /// From the gradient by attention's output to those by rotated q, rotated k, and v.
-    pub(super) fn attention(&self, layer: usize, grads: &mut Grads) {
+    /// From the gradient by attention's output, of which there are `some` rows, to those by rotated q, rotated k, and v.
+    pub(super) fn attention(&self, layer: usize, some: &Plan<'_>, grads: &mut Grads) {
         let config = &self.pass.weights.config;
         let per_row = config.q_dim() + 2 * config.kv_dim();
         let mut heads = std::mem::take(&mut grads.heads);
         heads.reshape(self.pass.plan.rows(), per_row);
-        let tasks = self.tasks(heads.data_mut());
+        let tasks = self.tasks(some, heads.data_mut());
         self.pass.cpu.pool().each(tasks, |_, task| self.head(layer, &grads.attn, task));
         self.gather(heads.data(), grads);
         grads.heads = heads;
     }
 
     /// Cuts the results' memory: per sequence and key head dq (group x T x d), dk (T x d), dv (T x d).
-    fn tasks<'t>(&'t self, mut rest: &'t mut [f32]) -> Vec<Task<'t>> {
+    fn tasks<'t>(&'t self, some: &Plan<'_>, mut rest: &'t mut [f32]) -> Vec<Task<'t>> {
         let config = &self.pass.weights.config;
         let mut tasks = Vec::new();
         for seq in &self.pass.plan.seqs {
@@ -46,7 +50,7 @@ impl Backward<'_> {
                 let (dk, after) = after.split_at_mut(one);
                 let (dv, after) = after.split_at_mut(one);
                 rest = after;
-                tasks.push(Task { seq, head, dq, dk, dv });
+                tasks.push(Task { seq, rows: some.rows_of(seq.chunk), head, dq, dk, dv });
             }
         }
         tasks
@@ -60,15 +64,17 @@ impl Backward<'_> {
         let (keys, values) = self.keys_and_values(layer, task.seq, task.head);
         let (keys_t, values_t) = (keys.view().transposed(), values.view().transposed());
         let (mut scores, mut by_p) = (Mat::default(), Mat::default());
+        // Queries before the first with a gradient by its result have none.
+        let skipped = rows - task.rows.len();
         for (i, dq) in task.dq.chunks_exact_mut(rows * dim).enumerate() {
             let head = task.head * config.heads / config.kv_heads + i;
             let columns = head * dim..(head + 1) * dim;
             let q = self.kept[layer].q.view().rows_at(task.seq.rows.clone()).cols_at(columns.clone());
-            let d = d_out.view().rows_at(task.seq.rows.clone()).cols_at(columns);
-            for (block, dq) in dq.chunks_mut(QUERIES * dim).enumerate() {
-                let first = block * QUERIES;
+            let d = d_out.view().rows_at(task.rows.clone()).cols_at(columns);
+            for (block, dq) in dq[skipped * dim..].chunks_mut(QUERIES * dim).enumerate() {
+                let first = skipped + block * QUERIES;
                 let (count, seen) = (dq.len() / dim, first + dq.len() / dim);
-                let (q, d) = (q.rows_at(first..seen), d.rows_at(first..seen));
+                let (q, d) = (q.rows_at(first..seen), d.rows_at(first - skipped..seen - skipped));
                 zeroed(&mut scores, count, seen);
                 path.gemm(q, keys_t.view().cols_at(0..seen), &mut scores.view_mut());
                 zeroed(&mut by_p, count, seen);

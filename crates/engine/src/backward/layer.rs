@@ -18,8 +18,8 @@ pub(super) struct Backward<'a> {
     pub(super) pass: Pass<'a>,
     pub(super) kept: &'a [Kept],
     pub(super) kv: &'a KvPool,
-    /// Each sequence's index in the whole batch, and its rows.
-    pub(super) seqs: Vec<(usize, Range<usize>)>,
+    /// Index of the part's first sequence in the whole batch.
+    pub(super) first: usize,
     /// Whether the sink reads the sites' inputs.
     pub(super) inputs: bool,
 }
@@ -67,7 +67,24 @@ impl Backward<'_> {
     pub(super) fn layer(&self, layer: usize, rope: &RopeRows, grads: &mut Grads, sink: &mut dyn GradSink) {
         self.feed_forward(layer, grads, sink);
         self.attention_output(layer, grads, sink);
-        self.attention(layer, grads);
+        self.attention(layer, self.pass.plan, grads);
+        self.attention_inputs(layer, rope, grads, sink);
+    }
+
+    /// The same for the last layer, of whose output only some rows, those of `rest`, have a gradient.
+    pub(super) fn last_layer(
+        &self,
+        layer: usize,
+        rest: &Backward<'_>,
+        rope: &RopeRows,
+        grads: &mut Grads,
+        sink: &mut dyn GradSink,
+    ) {
+        rest.feed_forward(layer, grads, sink);
+        rest.attention_output(layer, grads, sink);
+        self.attention(layer, rest.pass.plan, grads);
+        let some = std::mem::take(&mut grads.h);
+        self.pass.plan.spread(rest.pass.plan, &some, &mut grads.h);
         self.attention_inputs(layer, rope, grads, sink);
     }
 
@@ -132,6 +149,7 @@ impl Backward<'_> {
         mut dx: Option<&mut Mat>,
         products: &mut Products<'_>,
     ) {
+        let seqs: Vec<_> = self.pass.plan.seqs.iter().map(|seq| (self.first + seq.chunk, seq.rows.clone())).collect();
         for (at, (kind, d)) in ds.iter().enumerate() {
             let info = &self.pass.weights.sites[SiteId::new(layer, *kind).index()];
             // All adapters are configured alike, so the first answers for them.
@@ -150,7 +168,7 @@ impl Backward<'_> {
             let grad = SiteGrad {
                 site: info,
                 lora_scale: first.scale,
-                seqs: &self.seqs,
+                seqs: &seqs,
                 x: if self.inputs { x.view() } else { MatRef::new(&[], d.view().rows(), 0) },
                 d: d.view(),
                 xa: kept.xa[*kind as usize].view(),

@@ -46,7 +46,7 @@ impl Backward<'_> {
     fn positions(&self, batch: &[Item<'_>]) -> Vec<Position> {
         let of_seq = |seq: &crate::forward::PlanSeq| {
             let (index, sequence, rows) = (seq.chunk, &batch[seq.chunk].1, seq.rows.clone());
-            let targets = rows.zip(sequence.targets).filter_map(|(row, target)| Some((row, (*target)?)));
+            let targets = rows.zip(&sequence.targets[seq.start..]).filter_map(|(row, target)| Some((row, (*target)?)));
             let position = |(row, target)| Position { row, seq: index, target: target as usize, scale: sequence.scale };
             targets.map(position).collect::<Vec<_>>()
         };

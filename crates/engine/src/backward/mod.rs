@@ -52,7 +52,8 @@ pub struct SequenceLoss {
 ///
 /// `x` is the site's input (T x in), `d` the gradient by its output (T x out), `xa = x Aᵀ` and `db = d B` (T x r),
 /// `lora_scale` the adapter's factor s: `G_A = s dbᵀ x`, `G_B = s dᵀ xa`. Sequences follow one another in the order of the
-/// batch, each with its positions up to the last target, after which all gradients are zero.
+/// batch, each with its positions up to the last target, after which all gradients are zero; in the last layer, behind
+/// keys and values, from its first target on, before which they are zero too.
 #[derive(Clone, Copy, Debug)]
 pub struct SiteGrad<'a> {
     /// The site.
@@ -230,16 +231,24 @@ impl Model {
         let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &probes };
         kept.resize_with(config.layers.max(kept.len()) + 1, Kept::default);
         pass.start(work, &mut kept[0].h_in);
-        for layer in 0..config.layers {
+        let tail = plan.tail(|seq| seq.rows.len() - first_target(&part.batch[seq.chunk].1));
+        let last = config.layers - 1;
+        for layer in 0..last {
             pass.layer(layer, &mut kept[layer], work, kv);
             std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
         }
-        let seqs = plan.seqs.iter().map(|seq| (part.first + seq.chunk, seq.rows.clone())).collect();
-        let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &[] };
-        let backward = layer::Backward { pass, kept, kv, seqs, inputs: sink.reads_inputs() };
-        backward.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
-        for layer in (0..config.layers).rev() {
-            backward.layer(layer, &work.rope, grads, sink);
+        pass.last_layer(last, &tail, &mut kept[last], work, kv);
+        std::mem::swap(&mut kept[config.layers].h_in, &mut work.h_out);
+        let inputs = sink.reads_inputs();
+        let of = |plan| {
+            let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan, probes: &[] };
+            layer::Backward { pass, first: part.first, kept, kv, inputs }
+        };
+        let (all, rest) = (of(&plan), of(&tail));
+        rest.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
+        all.last_layer(last, &rest, &work.rope, grads, sink);
+        for layer in (0..last).rev() {
+            all.layer(layer, &work.rope, grads, sink);
         }
         held.into_iter().for_each(|seq| kv.free(seq));
     }
@@ -248,6 +257,11 @@ impl Model {
 /// Tokens up to the last target.
 fn used(sequence: &TrainSequence<'_>) -> usize {
     sequence.targets.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
+}
+
+/// Tokens before the first that has a target.
+fn first_target(sequence: &TrainSequence<'_>) -> usize {
+    sequence.targets.iter().position(Option::is_some).unwrap_or(0)
 }
 
 /// Cuts a batch where the activations of a part reach their limit.

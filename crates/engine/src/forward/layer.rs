@@ -65,6 +65,9 @@ pub(crate) struct Work {
     k: Mat,
     v: Mat,
     act: Mat,
+    /// Of the last layer, the rows that go on: queries and input.
+    q_tail: Mat,
+    h_tail: Mat,
 }
 
 impl Pass<'_> {
@@ -87,8 +90,25 @@ impl Pass<'_> {
         self.attention_inputs(layer, kept, work);
         self.store(layer, &work.k, &work.v, kv);
         self.attend(layer, &kept.q, kv, &mut kept.attn);
-        self.attention_output(layer, kept, work);
+        let h_in = std::mem::take(&mut kept.h_in);
+        self.attention_output(layer, &h_in, kept, work);
+        kept.h_in = h_in;
         self.feed_forward(layer, kept, work);
+    }
+
+    /// The same for the last layer, whose results are wanted of some rows only: after keys and values, the others are left
+    /// out. All that `kept` holds from attention's output on has `tail`'s rows.
+    pub(crate) fn last_layer(&self, layer: usize, tail: &Plan<'_>, kept: &mut Kept, work: &mut Work, kv: &mut KvPool) {
+        self.attention_inputs(layer, kept, work);
+        self.store(layer, &work.k, &work.v, kv);
+        let (mut q, mut h_in) = (std::mem::take(&mut work.q_tail), std::mem::take(&mut work.h_tail));
+        self.plan.cut(tail, &kept.q, &mut q);
+        self.plan.cut(tail, &kept.h_in, &mut h_in);
+        let rest = Pass { plan: tail, ..*self };
+        rest.attend(layer, &q, kv, &mut kept.attn);
+        rest.attention_output(layer, &h_in, kept, work);
+        rest.feed_forward(layer, kept, work);
+        (work.q_tail, work.h_tail) = (q, h_in);
     }
 
     /// Norm, then q, k and v, rotated.
@@ -106,7 +126,7 @@ impl Pass<'_> {
         self.rotate(&mut work.k, &work.rope);
     }
 
-    fn attention_output(&self, index: usize, kept: &mut Kept, work: &mut Work) {
+    fn attention_output(&self, index: usize, h_in: &Mat, kept: &mut Kept, work: &mut Work) {
         let outs = vec![(SiteKind::O, &mut kept.h_mid)];
         let maps = Maps { acts: &mut work.acts, scaled: &mut work.scaled, xa: &mut kept.xa, xp: &mut kept.xp };
         self.linear(index, &kept.attn, maps, outs);
@@ -114,7 +134,7 @@ impl Pass<'_> {
             std::mem::swap(&mut kept.h_mid, &mut kept.o_raw);
             self.norm(&kept.o_raw, norm, &mut kept.h_mid);
         }
-        self.add(&kept.h_in, &mut kept.h_mid);
+        self.add(h_in, &mut kept.h_mid);
     }
 
     fn feed_forward(&self, index: usize, kept: &mut Kept, work: &mut Work) {

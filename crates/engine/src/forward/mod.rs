@@ -143,14 +143,23 @@ impl Model {
         let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &[] };
         let ForwardScratch { work, kept } = &mut exec.forward;
         pass.start(work, &mut kept.h_in);
-        for layer in 0..self.0.layers.len() {
+        let wanted = |seq: &PlanSeq| match chunks[seq.chunk].logits {
+            Logits::None => 0,
+            Logits::Last => 1,
+            Logits::All => seq.rows.len(),
+        };
+        let tail = plan.tail(wanted);
+        let last = self.0.layers.len() - 1;
+        for layer in 0..last {
             pass.layer(layer, kept, work, kv);
             std::mem::swap(&mut kept.h_in, &mut work.h_out);
         }
-        let (selected, ranges) = select(chunks, &plan);
+        pass.last_layer(last, &tail, kept, work, kv);
+        std::mem::swap(&mut kept.h_in, &mut work.h_out);
+        let (selected, ranges) = select(chunks, &tail);
         let mut rows = Mat::default();
         pass.logits(&kept.h_in, &selected, work, &mut rows);
-        drop(plan);
+        drop((plan, tail));
         for chunk in chunks {
             chunk.kv.len += chunk.tokens.len();
         }

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use openledger_kernels::Mat;
+
 use super::Chunk;
 use crate::lora::LoraAdapter;
 
@@ -68,6 +70,47 @@ impl<'a> Plan<'a> {
             Some(last) if address(last.adapter) == address(adapter) => last.rows.end = rows.end,
             _ => self.segments.push(Segment { adapter, rows }),
         }
+    }
+
+    /// The last rows of each sequence, as many as `kept` says: the plan of what follows the last keys and values.
+    pub(crate) fn tail(&self, kept: impl Fn(&PlanSeq) -> usize) -> Self {
+        let mut tail = Self::default();
+        for seq in &self.seqs {
+            let count = kept(seq).min(seq.rows.len());
+            if count > 0 {
+                let (rows, start) = (seq.rows.end - count..seq.rows.end, seq.start + seq.rows.len() - count);
+                tail.push(seq.chunk, &self.tokens[rows], start, seq.blocks.clone(), self.adapter_of(seq));
+            }
+        }
+        tail
+    }
+
+    /// The rows of `all` that `tail`, made from this plan, has.
+    pub(crate) fn cut(&self, tail: &Self, all: &Mat, out: &mut Mat) {
+        let cols = all.view().cols();
+        out.reshape(tail.rows(), cols);
+        for seq in &tail.seqs {
+            let end = self.rows_of(seq.chunk).end * cols;
+            let from = &all.data()[end - seq.rows.len() * cols..end];
+            out.data_mut()[seq.rows.start * cols..seq.rows.end * cols].copy_from_slice(from);
+        }
+    }
+
+    /// The opposite of [`cut`](Self::cut): rows that the tail does not have are zero.
+    pub(crate) fn spread(&self, tail: &Self, some: &Mat, out: &mut Mat) {
+        let cols = some.view().cols();
+        out.reshape(self.rows(), cols);
+        out.fill(0.0);
+        for seq in &tail.seqs {
+            let end = self.rows_of(seq.chunk).end * cols;
+            let from = &some.data()[seq.rows.start * cols..seq.rows.end * cols];
+            out.data_mut()[end - from.len()..end].copy_from_slice(from);
+        }
+    }
+
+    fn adapter_of(&self, seq: &PlanSeq) -> Option<&'a LoraAdapter> {
+        let segment = self.segments.iter().find(|segment| segment.rows.contains(&seq.rows.start));
+        segment.and_then(|segment| segment.adapter)
     }
 
     pub(crate) fn rows(&self) -> usize {
