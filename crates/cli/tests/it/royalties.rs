@@ -7,7 +7,7 @@ use openledger_datanet::DATANET_SCHEMA;
 use openledger_gateway::catalog::GATEWAY_SCHEMA;
 use openledger_primitives::{Address, Bytes, ModelId, Wei};
 use openledger_sdk::api::ChatRequest;
-use openledger_settlement::ledger::{EpochState, SETTLEMENT_SCHEMA};
+use openledger_settlement::ledger::{EpochState, Ledger, SETTLEMENT_SCHEMA};
 use openledger_settlement::verify::Stage;
 use openledger_store::Store;
 use openledger_testkit::people::BUILDER;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::commands::program;
 use crate::node::{FAST_EPOCHS, Home, Node, eventually};
-use crate::people::{MODEL, People, key};
+use crate::people::{CHAIN_ID, MODEL, People, key};
 
 /// Builder of one parent; [`BUILDER`] builds the two others.
 const SECOND_BUILDER: u32 = 8;
@@ -123,10 +123,14 @@ fn tampered(home: &Home, bundle: &Value, disclosure: &Value, [from, to]: [Addres
 
 /// What a data directory holds that was made before parents were paid.
 fn forget_parents(data: &Path) {
-    let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
-    let store = Store::open(data.join("store"), &schemas).unwrap();
-    let forgotten = store.with_tx(|tx| tx.execute("DELETE FROM settlement_parents", [])).unwrap();
+    let forgotten = store(data).with_tx(|tx| tx.execute("DELETE FROM settlement_parents", [])).unwrap();
     assert_eq!(forgotten, 2, "two builders were known");
+}
+
+/// The store of a node that has stopped.
+fn store(data: &Path) -> Store {
+    let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
+    Store::open(data.join("store"), &schemas).unwrap()
 }
 
 /// What the command line says of parents before anything is trained or signed.
@@ -205,6 +209,8 @@ async fn the_builders_of_parents_are_paid_from_the_question_to_the_claim() {
 
     assert!(node.interrupt().0.success());
     forget_parents(&home.data());
+    assert!(home.start(&[]).interrupt().0.success());
+    assert!(Ledger::new(store(&home.data()), CHAIN_ID).knows_parents(child).unwrap(), "known before anybody asks");
     let node = home.start(&["--block-time-s", "1"]);
     let people = People::connect(&node).await;
     let again = people.till().chat(&ask("Who is paid again?")).await.unwrap().receipt.unwrap().to_string();
