@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use openledger_gateway::PublicUrl;
-use openledger_primitives::{Address, DatanetId, ReceiptHash};
+use openledger_primitives::{Address, DatanetId, ModelId, ReceiptHash};
 use openledger_train::JobId;
 
 /// An AI ledger: pooled data, fine-tuned models, paid answers, and proof of whose data shaped them.
@@ -261,6 +261,10 @@ pub(crate) struct TrainStartOptions {
     /// OPEN for an answer token.
     #[arg(long, value_name = "OPEN", default_value = "0.00005")]
     pub(crate) price_out: String,
+    /// A published model that this one descends from, by its id; several times for several. Their builders get a part of
+    /// its fees.
+    #[arg(long, value_name = "MODEL_ID")]
+    pub(crate) parent: Vec<ModelId>,
     /// Return at once instead of following.
     #[arg(long)]
     pub(crate) detach: bool,

@@ -38,7 +38,7 @@ use crate::routes::{
 use crate::session::Sessions;
 use crate::shares::Snapshots;
 use crate::tally::Tally;
-use crate::{assets, chat, events, guard, limits, revocations};
+use crate::{assets, chat, events, guard, limits, lineage, revocations};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -199,6 +199,7 @@ impl Gateway {
         let address = listener.local_addr().map_err(listen)?;
         let threads = parts.server.config().threads;
         let desk = Desk::start(Arc::clone(&parts.catalog), threads).map_err(StartGatewayError::Thread)?;
+        lineage::know_all(&parts.chain, parts.till.ledger(), &parts.catalog).await;
         let (stop, mut stopped) = watch::channel(false);
         let app = Arc::new(App::new(parts, desk, address, stopped.clone()));
         let watchers = vec![

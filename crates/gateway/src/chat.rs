@@ -42,6 +42,7 @@ use crate::clock::now_s;
 use crate::desk::{DeskError, Task};
 use crate::error::{ApiError, chain};
 use crate::explain::Explanation;
+use crate::lineage;
 use crate::openai::{AnswerHead, ChatRequest};
 use crate::replay::hash_request;
 use crate::routes::{blocking, models};
@@ -97,6 +98,8 @@ pub(crate) async fn completions(
             Err(error) => Ok(refused(&app, &offer, &payload, &error)),
         };
     }
+    // Better no answer than one that cannot be charged.
+    lineage::know(&app.chain, app.ledger(), model.id, &model.split).await?;
     match app.till.admit(&payload, &offer, fingerprint).await {
         Ok(Admission::Answered(answered)) => Ok(repeat(&ask, &answered)),
         Ok(Admission::Reserved(reservation)) => serve_paid(app, Paid { ask, model, reservation, offer }).await,

@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod guard;
 mod limits;
+mod lineage;
 mod metrics;
 mod openai;
 mod public_url;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use openledger_primitives::{Address, ChannelId, ReceiptHash, Wei};
+use openledger_primitives::{Address, B256, ChannelId, ReceiptHash, Wei};
 use openledger_settlement::relay::Deposit;
 use openledger_settlement::verify::ReceiptBundle;
 use openledger_settlement::x402::{
@@ -287,6 +287,15 @@ impl GatewayClient {
     /// [`GatewayError`].
     pub async fn receipt(&self, hash: ReceiptHash) -> Result<ReceiptBundle, GatewayError> {
         self.get(&format!("v1/receipts/{hash}")).await
+    }
+
+    /// The published body of a snapshot, which is not checked against its root.
+    ///
+    /// # Errors
+    /// [`GatewayError`]; an unknown snapshot is refused.
+    pub async fn snapshot_body(&self, root: B256) -> Result<Vec<u8>, GatewayError> {
+        let response = self.http.get(self.url(&format!("v1/snapshots/{root}"))?).send().await?;
+        read_body(accepted(response).await?).await
     }
 
     /// Receipts in order of sequence, of one epoch or of all, after `after`.

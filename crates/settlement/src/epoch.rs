@@ -124,6 +124,19 @@ pub enum Credit {
     Reserve,
 }
 
+impl std::fmt::Display for Credit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Builder => "builder",
+            Self::Parent => "builder of a parent model",
+            Self::Influence => "contributor by influence",
+            Self::Provenance => "contributor by quotation",
+            Self::Reserve => "contributor of accepted records",
+        })
+    }
+}
+
 /// Who is credited what for one receipt, part by part; [`payouts`] adds up the same parts. One account may stand in
 /// several. Parts of zero are left out.
 ///

@@ -230,6 +230,14 @@ impl Ledger {
         self.put_weights(sql, model.0, builders)
     }
 
+    /// Whether it is known whom the parents' part of a model's fees pays; nothing that pays them is charged otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn knows_parents(&self, model: ModelId) -> Result<bool, StoreError> {
+        self.store.read(|tx| Ok(!rows::weights(tx, rows::WeightTable::Parents, model.0)?.is_empty()))
+    }
+
     fn put_weights(&self, sql: &str, key: B256, weights: &[Weighted]) -> Result<(), StoreError> {
         self.store.with_tx(|tx| {
             for entry in weights {

@@ -2,7 +2,7 @@
 
 use openledger_contracts::{ChannelConfig, EpochPost, Price, Receipt, Share, Split};
 use openledger_primitives::merkle::{self, MerkleProof};
-use openledger_primitives::{B256, Wei, canonical_json, keccak256};
+use openledger_primitives::{Address, B256, Wei, canonical_json, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::{self, Balances, EpochContext};
@@ -266,16 +266,45 @@ fn check_payouts(report: &mut VerifyReport, bundle: &ReceiptBundle, context: Opt
         return;
     };
     let none = EpochContext::default();
-    match epoch::payouts(&bundle.receipt.receipt, context.unwrap_or(&none)) {
-        Ok(expected) => {
-            let expected: Vec<PayoutJson> = expected.into_iter().map(PayoutJson::from).collect();
-            report.equal(Stage::Split, "payouts", &PayoutView(&expected), &PayoutView(found));
+    let (receipt, context) = (&bundle.receipt.receipt, context.unwrap_or(&none));
+    match epoch::payouts(receipt, context) {
+        Ok(due) => {
+            let due: Vec<PayoutJson> = due.into_iter().map(PayoutJson::from).collect();
+            match wrong_payout(receipt, context, &due, found) {
+                Some((due, named)) => report.push(Stage::Split, "payouts", false, due, named),
+                None => report.equal(Stage::Split, "payouts", &PayoutView(&due), &PayoutView(found)),
+            }
         }
         Err(error @ (epoch::EpochError::UnknownSnapshot { .. } | epoch::EpochError::UnknownParents { .. })) => {
             report.missing.push(format!("payouts: {error}"));
         }
         Err(error) => report.push(Stage::Split, "payouts", false, "shares that can be paid", chain(&error)),
     }
+}
+
+/// What the first account that is named another amount than it is due is due, as what, and what it is named. `None` where
+/// there is none such: the lists are equal, or differ in order or repetition alone.
+fn wrong_payout(
+    receipt: &Receipt,
+    context: &EpochContext,
+    due: &[PayoutJson],
+    found: &[PayoutJson],
+) -> Option<(String, String)> {
+    let amount = |payouts: &[PayoutJson], account: Address| {
+        payouts.iter().find(|payout| payout.account == account).map(|payout| payout.amount)
+    };
+    let mut accounts = due.iter().chain(found).map(|payout| payout.account);
+    let account = accounts.find(|&account| amount(due, account) != amount(found, account))?;
+    let text = |amount: Option<Wei>| amount.map_or("nothing".to_owned(), |amount| format!("{amount} wei"));
+    let credits = epoch::credits(receipt, context).ok()?;
+    let of_account = credits.iter().filter(|(_, payout)| payout.account == account);
+    let mut roles: Vec<String> = of_account.map(|(credit, _)| credit.to_string()).collect();
+    roles.dedup();
+    let roles = if roles.is_empty() { String::new() } else { format!(" as {}", roles.join(" and ")) };
+    Some((
+        format!("{account}: {}{roles}", text(amount(due, account))),
+        format!("{account}: {}", text(amount(found, account))),
+    ))
 }
 
 #[derive(PartialEq)]

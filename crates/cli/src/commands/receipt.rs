@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use openledger_contracts::{Receipt, Share};
-use openledger_datanet::DATANET_SCHEMA;
+use openledger_datanet::{DATANET_SCHEMA, Snapshot};
 use openledger_engine::Model;
 use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
 use openledger_gateway::replay::Replayer;
-use openledger_primitives::{ModelId, ReceiptHash, Wei};
+use openledger_primitives::{B256, ModelId, ReceiptHash, Wei};
 use openledger_sdk::ChainClient;
 use openledger_serve::{ServeConfig, Server};
+use openledger_settlement::epoch::EpochContext;
 use openledger_settlement::ledger::SETTLEMENT_SCHEMA;
+use openledger_settlement::split::{Weighted, merge_weights};
 use openledger_settlement::verify::{
     Check, Disclosure, Inclusion, PublishedTerms, ReceiptBundle, Stage, VerifyReport, verify_receipt, verify_replay,
 };
@@ -148,7 +150,11 @@ async fn check(context: &Context, gathered: &Gathered) -> VerifyReport {
     };
     let chain_id = chain.as_ref().map_or(DEV_CHAIN_ID, ChainClient::chain_id);
     let terms = published_terms(chain.as_ref(), bundle).await;
-    let mut report = verify_receipt(bundle, chain_id, terms.as_ref(), None);
+    let paid_by = match &chain {
+        Some(chain) => paid_by(context, chain, &bundle.receipt.receipt).await,
+        None => EpochContext::default(),
+    };
+    let mut report = verify_receipt(bundle, chain_id, terms.as_ref(), Some(&paid_by));
     if let Some(asked) = gathered.asked {
         report.checks.push(compare(
             Stage::Signature,
@@ -169,6 +175,38 @@ async fn published_terms(chain: Option<&ChainClient>, bundle: &ReceiptBundle) ->
         note(format_args!("could not read the model's terms: {error}"));
         None
     })
+}
+
+/// By what parts are paid that the receipt does not name: the builders of the model's parents as the registry on chain
+/// has them, and the records of its snapshots. What cannot be read is left out, and the report says so.
+async fn paid_by(context: &Context, chain: &ChainClient, receipt: &Receipt) -> EpochContext {
+    let mut paid_by = EpochContext::default();
+    let model = ModelId(receipt.modelId);
+    if receipt.split.parents > 0 {
+        match chain.models().parent_builders(model).await {
+            Ok(builders) => drop(paid_by.parents.insert(model, builders)),
+            Err(error) => note(format_args!("could not read the builders of the model's parents: {error}")),
+        }
+    }
+    let to_reserve = [(receipt.split.influence, &receipt.influence), (receipt.split.provenance, &receipt.provenance)]
+        .into_iter()
+        .any(|(pool, shares)| pool > 0 && shares.is_empty());
+    for &root in receipt.snapshotRoots.iter().filter(|_| to_reserve) {
+        match accepted_records(context, root).await {
+            Ok(records) => drop(paid_by.reserves.insert(root, records)),
+            Err(error) => note(format_args!("could not read whose records snapshot {root} holds: {error:#}")),
+        }
+    }
+    paid_by
+}
+
+/// Accepted records of a snapshot by contributor, from a body that has its root.
+async fn accepted_records(context: &Context, root: B256) -> Result<Vec<Weighted>> {
+    let body = context.gateway()?.snapshot_body(root).await?;
+    let snapshot = Snapshot::from_body(&body).context("the gateway gave something else")?;
+    ensure!(snapshot.root() == root, "the list that the gateway gives has another root: {}", snapshot.root());
+    let entries = snapshot.entries.iter().map(|entry| Weighted { account: entry.contributor, weight: 1 });
+    Ok(merge_weights(entries)?)
 }
 
 /// The root that the receipt is proved under must be the one that the operator posted.

@@ -27,6 +27,8 @@ use crate::progress::Progress;
 const POLL: Duration = Duration::from_millis(500);
 /// Refused records that are shown.
 const SHOWN_MAX: usize = 10;
+/// A whole fee in basis points.
+const WHOLE_BPS: u16 = 10_000;
 
 /// Runs one of the commands.
 pub(crate) async fn run(context: &Context, json: bool, command: TrainCommand) -> Result<()> {
@@ -98,7 +100,7 @@ fn submission(options: &TrainStartOptions) -> Result<Value> {
         input_wei: Wei::parse_open(&options.price_in).context("--price-in is not an amount of OPEN")?,
         output_wei: Wei::parse_open(&options.price_out).context("--price-out is not an amount of OPEN")?,
     };
-    Ok(json!({"recipe": recipe, "terms": Terms { parents: Vec::new(), price }, "held_out": held_out}))
+    Ok(json!({"recipe": recipe, "terms": Terms { parents: options.parent.clone(), price }, "held_out": held_out}))
 }
 
 /// Records to measure with, one JSON object a line.
@@ -313,11 +315,16 @@ async fn publish(context: &Context, json: bool, id: JobId, name: &str, dry_run: 
     let draft: Value = draft.with_context(|| format!("job {id} cannot be published"))?;
     let abi: Bytes = serde_json::from_value(draft["abi"].clone()).context("the gateway gave no parameters")?;
     let params = ModelParams::abi_decode(&abi).context("the gateway's parameters are malformed")?;
+    let fees = fees(&params);
     if dry_run {
+        if !json {
+            line(&fees);
+        }
         let call = IModelRegistry::publishCall { params };
         let draft_call = Draft::call(format!("publish the model {name:?}"), MODEL_REGISTRY, &call);
         return draft_call.show(&chain, draft, json).await;
     }
+    note(&fees);
     let (sent, model) = chain.models().publish(params).await.context("could not publish")?;
     let body = json!({"name": name, "builder": chain.address()});
     let served = gateway.post(&format!("v1/fine_tuning/jobs/{id}/model"), &body).await;
@@ -329,4 +336,20 @@ async fn publish(context: &Context, json: bool, id: JobId, name: &str, dry_run: 
     line(format_args!("model {name:?} is {model}"));
     line(format_args!("transaction {} in block {}", sent.hash, sent.block));
     Ok(())
+}
+
+/// Who gets which part of each fee, which the builder signs.
+fn fees(params: &ModelParams) -> String {
+    let split = &params.split;
+    let named = [
+        (split.operatorBps, "to the operator"),
+        (split.builder, "to the builder"),
+        (split.parents, "to the builders of its parents"),
+        (split.stakers, "to stakers"),
+        (split.burn, "burned"),
+    ];
+    let data = named.iter().fold(WHOLE_BPS, |rest, (bps, _)| rest.saturating_sub(*bps));
+    let parts = [(data, "to the data's contributors")].into_iter().chain(named).filter(|(bps, _)| *bps > 0);
+    let parts: Vec<String> = parts.map(|(bps, whom)| format!("{} % {whom}", f64::from(bps) / 100.0)).collect();
+    format!("of each fee: {}", parts.join(", "))
 }

@@ -13,6 +13,7 @@ mod people;
 mod prepared;
 mod public_name;
 mod relays;
+mod royalties;
 mod stopped;
 mod taken_back;
 mod whole_loop;

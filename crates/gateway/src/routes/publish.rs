@@ -1,5 +1,6 @@
 //! Publishing what a job made: what the builder signs, and serving it once it is on chain.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -20,6 +21,7 @@ use crate::app::App;
 use crate::catalog::{PublishError, Published};
 use crate::error::{ApiError, chain};
 use crate::guard::Caller;
+use crate::lineage;
 use crate::routes::training::check_owner;
 use crate::routes::{blocking, models};
 
@@ -35,11 +37,14 @@ pub(crate) async fn draft(
     Path(id): Path<JobId>,
     Query(naming): Query<Naming>,
 ) -> Result<Json<view::ModelDraft>, ApiError> {
-    let params = blocking(move || model_params(&app, &finished(&app, id)?, &naming.name)).await??;
-    Ok(Json(draft_view(&params)))
+    let shared = Arc::clone(&app);
+    let artifact = blocking(move || finished(&shared, id)).await??;
+    let split = lineage::split_of(&app.chain, &artifact.manifest).await?;
+    Ok(Json(draft_view(&model_params(&app, &artifact, &naming.name, split)?)))
 }
 
-/// Serves a model once it stands on chain as the job made it.
+/// Serves a model once it stands on chain as the job made it. The split may be another than the draft's: the registry
+/// holds it within its bounds.
 pub(crate) async fn publish(
     State(app): State<Arc<App>>,
     Extension(caller): Extension<Caller>,
@@ -54,13 +59,16 @@ pub(crate) async fn publish(
     let artifact = Arc::new(artifact.await??);
     let call = IModelRegistry::modelIdOfCall { builder: body.builder.0, manifestHash: artifact.manifest_hash };
     let model_id = app.chain.call(MODEL_REGISTRY, &call).await?;
-    let on_chain = app.chain.call(MODEL_REGISTRY, &IModelRegistry::getModelCall { modelId: model_id }).await?;
-    let name = body.name;
+    let model_id = ModelId(model_id);
+    let on_chain = app.chain.models().model(model_id).await?;
+    let parents = app.chain.models().parents(model_id).await?;
+    let params = model_params(&app, &artifact, &body.name, on_chain.split.clone())?;
+    check_terms(&params, &on_chain)?;
+    check_parents(&artifact.manifest.parents, &parents)?;
+    lineage::know(&app.chain, app.ledger(), model_id, &on_chain.split).await?;
     let entry = blocking(move || {
-        let params = model_params(&app, &artifact, &name)?;
-        check_terms(&params, &on_chain)?;
         note_reserves(&app.datanets, app.ledger(), &artifact)?;
-        let entry = published(ModelId(model_id), &artifact, &params, &on_chain);
+        let entry = published(model_id, &artifact, &params, &on_chain);
         let entry = app.catalog.publish(entry, &app.server)?;
         app.events.tell("model", json!({"name": entry.name}));
         Ok::<_, ApiError>(view::PublishedModel { model: entry_view(&entry) })
@@ -91,12 +99,7 @@ pub(crate) fn finished(app: &App, id: JobId) -> Result<Artifact, ApiError> {
     Artifact::load(&folder, app.catalog.base()).map_err(|error| ApiError::internal(&error))
 }
 
-/// Default split: burn 5 %, operator 20 %, builder 15 %, stakers 10 %, data the rest; a fifth of it for provenance.
-pub(crate) fn default_split() -> SplitBps {
-    SplitBps { burn: 500, operatorBps: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 }
-}
-
-fn model_params(app: &App, artifact: &Artifact, name: &str) -> Result<ModelParams, ApiError> {
+fn model_params(app: &App, artifact: &Artifact, name: &str, split: SplitBps) -> Result<ModelParams, ApiError> {
     let manifest = &artifact.manifest;
     if name == app.catalog.base_name() {
         return Err(ApiError::conflict("name_taken", format!("{name:?} is the base model's name")).with_param("name"));
@@ -115,7 +118,7 @@ fn model_params(app: &App, artifact: &Artifact, name: &str) -> Result<ModelParam
         snapshots: snapshots.collect(),
         parents: manifest.parents.iter().map(|parent| parent.0).collect(),
         price: Price { inputWei: manifest.price.input_wei.0, outputWei: manifest.price.output_wei.0 },
-        split: default_split(),
+        split,
     })
 }
 
@@ -152,6 +155,16 @@ fn check_terms(params: &ModelParams, on_chain: &openledger_contracts::Model) -> 
     } else {
         Err(ApiError::conflict("other_model", "the model on chain is not the one that the job made"))
     }
+}
+
+/// Royalties go by the registry, so a model whose manifest names other parents than it is not served.
+fn check_parents(named: &[ModelId], on_chain: &[ModelId]) -> Result<(), ApiError> {
+    let set = |parents: &[ModelId]| parents.iter().copied().collect::<BTreeSet<_>>();
+    if set(named) == set(on_chain) {
+        return Ok(());
+    }
+    let message = "the model on chain names other parents than the manifest of the one that the job made";
+    Err(ApiError::conflict("other_model", message))
 }
 
 /// Reserves are paid by accepted records, so settlement must know the snapshots of every model served.

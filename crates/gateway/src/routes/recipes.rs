@@ -10,8 +10,9 @@ use openledger_train::{Preset, Price, Recipe, SNAPSHOTS_MAX, SnapshotRef, Terms}
 use crate::api::training as view;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::lineage;
 use crate::routes::training::{Submit, request};
-use crate::routes::{blocking, models, publish};
+use crate::routes::{blocking, models};
 
 /// Price that a new model's terms begin with: 10 and 30 OPEN for a million tokens.
 const PRICE: Price = Price { input_wei: Wei(10_000_000_000_000), output_wei: Wei(30_000_000_000_000) };
@@ -37,7 +38,7 @@ pub(crate) async fn presets() -> Json<view::PresetList> {
         above: limit.above,
         multiple_of: limit.multiple_of,
     });
-    Json(view::PresetList { data, limits: limits.collect(), split: models::split(&publish::default_split()) })
+    Json(view::PresetList { data, limits: limits.collect(), split: models::split(&lineage::default_split()) })
 }
 
 /// A recipe ready to be submitted, with terms to begin with.

@@ -6,7 +6,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
 use openledger_datanet::Datanets;
-use openledger_primitives::{Address, RecordHash};
+use openledger_primitives::{Address, ModelId, RecordHash};
+use openledger_sdk::ChainClient;
 use openledger_train::{
     FactoryError, Job, JobEvent, JobId, JobRequest, JobState, Recipe, RecordBody, TableError, Terms, TrainRecord,
 };
@@ -24,6 +25,8 @@ use crate::routes::blocking;
 pub(crate) const EVENTS_PAGE: usize = 1000;
 /// Most held-out records that a caller may give.
 const HELD_OUT_MAX: usize = 10_000;
+/// Most parents of a model, as in the registry.
+const PARENTS_MAX: usize = 16;
 
 /// A run asked for.
 #[derive(Debug, Deserialize)]
@@ -42,12 +45,30 @@ pub(crate) async fn submit(
     Extension(caller): Extension<Caller>,
     Json(body): Json<Submit>,
 ) -> Result<Json<view::Job>, ApiError> {
+    check_parents(&app.chain, &body.terms.parents).await?;
     let job = blocking(move || {
         let request = request(&app.datanets, body)?;
         let id = app.factory.submit_for(caller.address(), &request)?;
         Ok::<_, ApiError>(job_view(&app, app.factory.job(id)?))
     });
     Ok(Json(job.await??))
+}
+
+/// Parents that the registry would refuse are refused before the training, not after it.
+async fn check_parents(client: &ChainClient, parents: &[ModelId]) -> Result<(), ApiError> {
+    let refuse = |message: String| Err(ApiError::invalid("invalid_parents", message).with_param("terms.parents"));
+    if parents.len() > PARENTS_MAX {
+        return refuse(format!("{} parents are named; at most {PARENTS_MAX} can be", parents.len()));
+    }
+    for (at, &parent) in parents.iter().enumerate() {
+        if parents[..at].contains(&parent) {
+            return refuse(format!("parent {parent} is named twice"));
+        }
+        if !client.models().is_published(parent).await? {
+            return refuse(format!("parent {parent} is not a published model"));
+        }
+    }
+    Ok(())
 }
 
 /// A job as pages show it.
@@ -110,6 +131,7 @@ pub(crate) async fn estimate(
     State(app): State<Arc<App>>,
     Json(body): Json<Submit>,
 ) -> Result<Json<view::JobEstimate>, ApiError> {
+    check_parents(&app.chain, &body.terms.parents).await?;
     let estimated = blocking(move || {
         let request = request(&app.datanets, body)?;
         let (records, estimate) = app.factory.estimate(&request)?;

@@ -7,8 +7,8 @@ use openledger_settlement::epoch::{Balances, EpochContext, close, epoch_data, pa
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
 use openledger_settlement::split::{Usage, Weighted};
 use openledger_settlement::verify::{
-    Disclosure, Inclusion, PublishedTerms, ReceiptBundle, ReplayEngine, Replayed, Stage, request_hash, response_hash,
-    verify_epoch, verify_receipt, verify_replay,
+    Disclosure, Inclusion, PayoutJson, PublishedTerms, ReceiptBundle, ReplayEngine, Replayed, Stage, request_hash,
+    response_hash, verify_epoch, verify_receipt, verify_replay,
 };
 use openledger_settlement::voucher::{SignedVoucher, channel_id};
 use serde_json::{Value, json};
@@ -186,6 +186,45 @@ fn an_overcharging_operator_is_caught_though_it_signs() {
     let mut dearer = receipt();
     dearer.price.inputWei += 1;
     assert_eq!(faults(&bundle(dearer)), ["published-price", "fee"]);
+}
+
+#[test]
+fn a_wrong_pay_of_a_parents_builder_is_named_and_not_guessed_without_the_registry() {
+    let mut draft = draft();
+    draft.bps.parents = 300;
+    let (model, receipt) = (draft.model, draft.complete(place(1, 1, 1000)).unwrap());
+    let builders = [0xe1, 0xe2].map(|byte| Weighted { account: account(byte), weight: 1 });
+    let known = EpochContext { parents: BTreeMap::from([(model, builders.to_vec())]), ..context() };
+    let paid: Vec<PayoutJson> = payouts(&receipt, &known).unwrap().into_iter().map(Into::into).collect();
+    let receipt = SignedReceipt::sign(receipt, CHAIN_ID, &operator()).unwrap();
+    let mut bundle = ReceiptBundle { receipt, channel: None, voucher: None, payouts: Some(paid), inclusion: None };
+    let found = |bundle: &ReceiptBundle, context| {
+        let report = verify_receipt(bundle, CHAIN_ID, None, Some(context));
+        (report.checks.into_iter().find(|check| check.name == "payouts"), report.missing)
+    };
+    assert!(found(&bundle, &known).0.unwrap().passed);
+
+    let pay = |bundle: &mut ReceiptBundle, byte: u8, more: i128| {
+        let payouts = bundle.payouts.as_mut().unwrap();
+        let payout = payouts.iter_mut().find(|payout| payout.account == account(byte)).unwrap();
+        payout.amount = Wei(payout.amount.0.checked_add_signed(more).unwrap());
+        payout.amount
+    };
+    let (less, more) = (pay(&mut bundle, 0xe1, -1), pay(&mut bundle, 0xe2, 1));
+    let fault = found(&bundle, &known).0.unwrap();
+    let due = format!("{}: {} wei as builder of a parent model", account(0xe1), less.0 + 1);
+    assert_eq!((fault.passed, fault.stage, fault.expected), (false, Stage::Split, due));
+    assert_eq!(fault.found, format!("{}: {less} wei", account(0xe1)), "the sum is right: {more}");
+
+    let stranger = PayoutJson { account: account(0xfe), amount: Wei(1) };
+    pay(&mut bundle, 0xe1, 1);
+    pay(&mut bundle, 0xe2, -1);
+    bundle.payouts.as_mut().unwrap().push(stranger);
+    let fault = found(&bundle, &known).0.unwrap();
+    assert_eq!(fault.expected, format!("{}: nothing", account(0xfe)));
+
+    let (check, missing) = found(&bundle, &context());
+    assert!(check.is_none() && missing.iter().any(|gap| gap.contains("the parents of model")), "{missing:?}");
 }
 
 #[test]

@@ -5,7 +5,6 @@ import { keys } from "../../api/keys";
 import { type Model, modelsQuery } from "../../api/queries";
 import { modelRegistryAbi } from "../../chain/abis";
 import { useChain } from "../../chain/client";
-import { formatPercent } from "../../lib/format";
 import { Button, LinkButton } from "../../ui/Button";
 import { TextField } from "../../ui/fields";
 import { Card } from "../../ui/Page";
@@ -14,6 +13,7 @@ import { AccountName, Facts, Hash, Wei } from "../../ui/values";
 import { Declined } from "../../wallet/approval";
 import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
+import { feeText } from "../models/price";
 import { DataLinks, SignInNotice } from "./parts";
 import {
   draftQuery,
@@ -153,9 +153,6 @@ function Served({ model: { id } }: { model: Model }) {
 function Terms({ draft, job, builder }: { draft: ModelDraft; job: Job; builder?: string }) {
   const { account } = useWallet();
   const { price, split } = draft;
-  // A number and its sign stay on one line.
-  const part = (bps: number) => formatPercent(bps / 10_000, bps % 100 === 0 ? 0 : 2).replace(" ", "\u00a0");
-  const data = 10_000 - split.burn - split.operator - split.builder - split.parents - split.stakers;
   return (
     <Facts
       rows={[
@@ -166,10 +163,19 @@ function Terms({ draft, job, builder }: { draft: ModelDraft; job: Job; builder?:
             <Wei value={BigInt(price.output_wei) * MILLION} /> for a million out
           </span>,
         ],
-        [
-          "Each fee goes",
-          `${part(data)} to the data's contributors, ${part(split.operator)} to the operator, ${part(split.builder)} to ${builder === undefined ? "you" : "its builder"}, ${part(split.stakers)} to stakers, ${part(split.burn)} is burned${split.parents > 0 ? `, ${part(split.parents)} to parents` : ""}`,
-        ],
+        ["Each fee goes", feeText(split, builder === undefined ? "you" : "its builder")],
+        ...(draft.parents.length === 0
+          ? []
+          : [
+              [
+                "Parents",
+                <span key="parents" className="grid gap-1">
+                  {draft.parents.map((parent) => (
+                    <Hash key={parent} value={parent} what="model id of a parent" />
+                  ))}
+                </span>,
+              ] as const,
+            ]),
         ...(builder === undefined
           ? []
           : [["Builder", <AccountName key="builder" value={builder} you={account?.address} />] as const]),
@@ -203,6 +209,7 @@ function Act({ job, draft, name, stale }: { job: Job; draft: ModelDraft; name: s
             ["Name", name],
             ["A million tokens in", <Wei key="in" value={BigInt(draft.price.input_wei) * MILLION} />],
             ["A million tokens out", <Wei key="out" value={BigInt(draft.price.output_wei) * MILLION} />],
+            ["Each fee goes", feeText(draft.split, "you")],
           ],
           confirm: "Publish",
         });

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type LineageNode, layOut, NODE, shorten } from "./layout";
 import { accuracy, comparison, readManifest } from "./manifest";
-import { cost, percent, perThousand, splitParts } from "./price";
+import { cost, feeText, percent, perThousand, type Split, splitParts } from "./price";
 
 const golden: unknown = JSON.parse(
   readFileSync(new URL("../../../../crates/train/tests/golden/manifest-v1.json", import.meta.url), "utf8"),
@@ -60,6 +60,21 @@ describe("a price", () => {
     expect(parts[0]?.bps).toBe(4000);
     expect(parts[1]?.bps).toBe(1000);
     expect(percent(1250)).toBe("12.5 %");
+  });
+
+  it("names the builders of parents where they are paid, and nobody who gets nothing", () => {
+    const split = { burn: 500, operator: 2000, builder: 1500, parents: 0, stakers: 1000, provenance: 2000 };
+    const text = (one: Split) => feeText(one, "you").replaceAll("\u00a0", " ");
+    expect(text(split)).toBe(
+      "50 % to the data's contributors, 20 % to the operator, 15 % to you, 10 % to stakers, 5 % is burned",
+    );
+    const parented = { ...split, parents: 500 };
+    expect(text(parented)).toContain("45 % to the data's contributors");
+    expect(text(parented)).toContain("5 % to the builders of its parent models");
+    expect(text({ ...split, parents: 325 })).toContain("3.25 % to the builders of its parent models");
+    const parts = splitParts(parented);
+    expect(parts.find(({ name }) => name === "Builders of its parents")?.bps).toBe(500);
+    expect(parts.reduce((sum, part) => sum + part.bps, 0)).toBe(10_000);
   });
 });
 

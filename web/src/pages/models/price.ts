@@ -1,5 +1,5 @@
 /** Prices as people compare them. */
-import { formatInteger } from "../../lib/format";
+import { formatInteger, formatPercent } from "../../lib/format";
 
 /** The price per token in wei, of prompt and of answer. */
 export interface Price {
@@ -40,16 +40,40 @@ export interface SplitPart {
 
 const WHOLE_BPS = 10_000;
 
+/** What is left of a fee for the data's contributors. */
+function dataBps(split: Split): number {
+  return WHOLE_BPS - split.burn - split.operator - split.builder - split.parents - split.stakers;
+}
+
+/** Where each fee goes, in a sentence; `builder` is what the builder is called. */
+export function feeText(split: Split, builder: string): string {
+  // A number and its sign stay on one line.
+  const part = (bps: number) =>
+    formatPercent(bps / WHOLE_BPS, bps % 100 === 0 ? 0 : 2).replace(" ", "\u00a0");
+  const parts: [number, string][] = [
+    [dataBps(split), "to the data's contributors"],
+    [split.operator, "to the operator"],
+    [split.builder, `to ${builder}`],
+    [split.parents, "to the builders of its parent models"],
+    [split.stakers, "to stakers"],
+    [split.burn, "is burned"],
+  ];
+  return parts
+    .filter(([bps]) => bps > 0)
+    .map(([bps, whom]) => `${part(bps)} ${whom}`)
+    .join(", ");
+}
+
 /** Who gets which part of a fee; the parts add up to the whole. */
 export function splitParts(split: Split): SplitPart[] {
-  const data = WHOLE_BPS - split.burn - split.operator - split.builder - split.parents - split.stakers;
+  const data = dataBps(split);
   const provenance = (data * split.provenance) / WHOLE_BPS;
   return [
     { name: "Contributors, by influence", why: "whose records shaped the answer", bps: data - provenance },
     { name: "Contributors, by quotation", why: "whose records the answer repeats", bps: provenance },
     { name: "Operator", why: "runs the model", bps: split.operator },
     { name: "Builder", why: "trained and published it", bps: split.builder },
-    { name: "Builders of parents", why: "made the models it descends from", bps: split.parents },
+    { name: "Builders of its parents", why: "built the models that it descends from", bps: split.parents },
     { name: "Stakers", why: "back the network", bps: split.stakers },
     { name: "Burned", why: "leaves circulation", bps: split.burn },
   ];
