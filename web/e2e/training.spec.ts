@@ -1,7 +1,7 @@
 /** Training as it is watched and steered in the browser. */
 import { seed } from "./seed";
 import { setting } from "./setup";
-import { actAs, expect, type Page, settled, test } from "./test";
+import { actAs, expect, type Page, settled, test, violations } from "./test";
 
 const SLOW_MS = 60_000;
 
@@ -58,6 +58,60 @@ test("a setting of the attribution says the limits that the trainer keeps", asyn
   await expect(dimensions).toHaveValue("16");
   await expect(main.getByText("1 to correct")).toHaveCount(0);
   expect(watched.errors).toEqual([]);
+});
+
+test("a parent is found by its name, chosen and removed by the keyboard, and sent with the job", async ({
+  page,
+  watched,
+}) => {
+  const { model } = await seed(setting());
+  await form(page, "built-on");
+  const main = page.getByRole("main");
+  const search = main.getByRole("combobox", { name: "Models that it is built on" });
+  const chosen = main.getByRole("grid", { name: "Models that it is built on: chosen" });
+  const review = main.getByRole("region", { name: "Start", exact: true });
+  const choose = async () => {
+    await search.focus();
+    await page.keyboard.type(model);
+    await expect(page.getByRole("option")).toHaveText([new RegExp(`^${model}`)]);
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Enter");
+    await expect(search).toHaveValue("");
+    await page.keyboard.press("Escape");
+    await expect(page.getByRole("listbox")).toHaveCount(0);
+    await expect(chosen.getByRole("row", { name: model })).toBeVisible();
+  };
+  await search.focus();
+  await page.keyboard.type("nothing of that name");
+  await expect(page.getByText("No model fits.")).toBeVisible();
+  await search.fill("");
+  await choose();
+  await expect(review.getByText(`Built on ${model}`)).toBeVisible();
+  await page.keyboard.press("Tab");
+  await expect(chosen.getByRole("row", { name: model })).toBeFocused();
+  await page.keyboard.press("Delete");
+  await expect(main.getByText("None chosen.")).toBeVisible();
+  await expect(review.getByText(`Built on ${model}`)).toHaveCount(0);
+  await choose();
+  expect(await violations(page)).toEqual([]);
+  const estimate = main.getByRole("region", { name: "What it would take" });
+  await expect(estimate.getByText(/\d+ records train/)).toBeVisible();
+
+  // The form names no model twice, so the request is changed on its way: the refusal is the node's own.
+  const jobs = "**/v1/fine_tuning/jobs";
+  await page.route(jobs, (route) => {
+    const asked = route.request().postDataJSON() as { terms: { parents: string[] } };
+    asked.terms.parents.push(...asked.terms.parents);
+    return route.continue({ postData: asked });
+  });
+  await main.getByRole("button", { name: /^Start training/ }).click();
+  await expect(search).toHaveAccessibleDescription(new RegExp(`Parent ${model} is named twice\\.$`));
+  await page.unroute(jobs);
+  await main.getByRole("button", { name: /^Start training/ }).click();
+  await expect(page).toHaveURL(/\/factory\/jobs\/\d+$/);
+  await expect(main.getByRole("button", { name: /^Copy model id of a parent 0x/ }).first()).toBeVisible();
+  // The browser writes the refused request to the console, and nothing else stands there.
+  expect(watched.errors.filter((error) => !error.includes("status of 422"))).toEqual([]);
 });
 
 test("a job goes on while its page is reloaded, pauses, and saves what it learnt", async ({

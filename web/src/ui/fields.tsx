@@ -17,11 +17,7 @@ import {
   Text,
   TextArea,
 } from "react-aria-components";
-import { cx } from "./classes";
-
-const LABEL = "text-sm font-medium";
-const INPUT =
-  "w-full rounded-md border border-line-strong/70 bg-surface px-2.5 text-sm text-ink placeholder:text-muted/80 disabled:opacity-60 data-[invalid]:border-danger";
+import { cx, INPUT, LABEL, OPTION, OPTIONS } from "./classes";
 
 export interface FieldProps {
   label: string;
@@ -107,6 +103,22 @@ export interface Choice<Key extends string> {
   description?: ReactNode;
 }
 
+/** The arrow of a field that unfolds. */
+export function Unfold() {
+  return (
+    <svg
+      aria-hidden="true"
+      viewBox="0 0 16 16"
+      className="size-3 shrink-0 text-muted"
+      fill="none"
+      stroke="currentColor"
+      strokeWidth="1.8"
+    >
+      <path d="m3 6 5 5 5-5" />
+    </svg>
+  );
+}
+
 /** One of several, folded. */
 export function Select<Key extends string>({
   label,
@@ -149,16 +161,7 @@ export function Select<Key extends string>({
             isPlaceholder ? defaultChildren : selectedText
           }
         </SelectValue>
-        <svg
-          aria-hidden="true"
-          viewBox="0 0 16 16"
-          className="size-3 shrink-0 text-muted"
-          fill="none"
-          stroke="currentColor"
-          strokeWidth="1.8"
-        >
-          <path d="m3 6 5 5 5-5" />
-        </svg>
+        <Unfold />
       </AriaButton>
       {about && (
         <Text slot="description" className="text-xs text-muted">
@@ -166,15 +169,10 @@ export function Select<Key extends string>({
         </Text>
       )}
       <FieldError className="text-xs text-danger">{error}</FieldError>
-      <Popover className="animate-appear max-h-80 min-w-(--trigger-width) overflow-auto rounded-md border border-line bg-surface p-1 shadow-raised">
+      <Popover className={OPTIONS}>
         <ListBox className="outline-none">
           {choices.map((choice) => (
-            <ListBoxItem
-              key={choice.value}
-              id={choice.value}
-              textValue={choice.label}
-              className="cursor-pointer rounded px-2.5 py-1.5 text-sm outline-none data-[focused]:bg-sunken data-[selected]:font-medium"
-            >
+            <ListBoxItem key={choice.value} id={choice.value} textValue={choice.label} className={OPTION}>
               <Text slot="label">{choice.label}</Text>
               {choice.description && (
                 <Text slot="description" className="block text-xs font-normal text-muted">

@@ -20,7 +20,7 @@ import {
   tokensPerSecond,
 } from "./history";
 import { Publish } from "./Publish";
-import { DataLinks, formatLoss, SignInNotice, StateBadge } from "./parts";
+import { DataLinks, formatLoss, ParentIds, SignInNotice, StateBadge } from "./parts";
 import { type Job, jobQuery, useAct, useForbidden, useLiveHistory } from "./queries";
 import { Refusals } from "./Refusals";
 import { describeHeldOut, GROUPS, shown } from "./settings";
@@ -349,7 +349,7 @@ function Log({ history: { states, phases } }: { history: JobHistory }) {
   );
 }
 
-function Recipe({ job: { recipe } }: { job: Job }) {
+function Recipe({ job: { recipe, terms } }: { job: Job }) {
   return (
     <Card
       title="Recipe"
@@ -360,6 +360,9 @@ function Recipe({ job: { recipe } }: { job: Job }) {
           rows={[
             ["Data", <DataLinks key="data" snapshots={recipe.snapshots} />],
             ["Kept from training", describeHeldOut(recipe.evaluation.held_out)],
+            ...(terms.parents.length === 0
+              ? []
+              : [["Built on", <ParentIds key="parents" parents={terms.parents} />] as const]),
           ]}
         />
         {GROUPS.map((group) => (

@@ -10,11 +10,14 @@ import { ErrorState, Loading, Notice, QueryView } from "../../ui/states";
 import { Hash, Wei } from "../../ui/values";
 import { useSession } from "../../wallet/session";
 import { DataChoice } from "./DataChoice";
+import { ParentChoice } from "./ParentChoice";
 import { EstimateCard, MaskCard } from "./Preview";
+import { PARENTS_MAX, type Parent, parentsProblem, withParents } from "./parents";
 import { SignInNotice } from "./parts";
 import { answerPrice, openPerMillion, weiPerToken } from "./price";
 import {
   type Choice,
+  estimateQuery,
   type PresetName,
   presetsQuery,
   recipeQuery,
@@ -74,6 +77,7 @@ interface Draft {
   heldOutText: string;
   priceIn: string | null;
   priceOut: string | null;
+  parents: readonly Parent[];
 }
 
 const FIRST: Draft = {
@@ -85,6 +89,7 @@ const FIRST: Draft = {
   heldOutText: "10",
   priceIn: null,
   priceOut: null,
+  parents: [],
 };
 
 const NO_LIMITS: Limits = new Map();
@@ -124,7 +129,8 @@ function useSubmission(draft: Draft) {
       evaluation: { ...edited.recipe.evaluation, held_out: heldOut ?? "none" },
     };
     const price = { input_wei: String(input ?? 0n), output_wei: String(output ?? 0n) };
-    const submission: SubmitJob = { recipe, terms: { ...base.terms, price }, held_out: [] };
+    const terms = withParents({ ...base.terms, price }, draft.parents);
+    const submission: SubmitJob = { recipe, terms, held_out: [] };
     return { made, base, edited, submission, problems, nameProblem };
   }, [draft, limits, made, name]);
 }
@@ -138,6 +144,12 @@ function Form({ base }: { base: { name: string; hash: string } }) {
   const usable = submission !== null && problems.length === 0;
   const settled = useSettled(submission === null || !dataOk(problems) ? null : submission);
   const asked = Number(search.get("datanet"));
+  const launch = useLaunch();
+  const { error } = useQuery(estimateQuery(settled));
+  const parentsRefused = parentsProblem(draft.parents, [
+    { terms: settled?.terms, error },
+    { terms: launch.variables?.terms, error: launch.error },
+  ]);
   return (
     <form className="grid gap-5" onSubmit={(event) => event.preventDefault()}>
       <Card title="1. Base model" intro="What it starts from. The adapter adds to it and leaves it as it is.">
@@ -179,6 +191,16 @@ function Form({ base }: { base: { name: string; hash: string } }) {
       </Card>
       <HeldOutCard draft={draft} set={set} />
       <PriceCard draft={draft} set={set} terms={recipe?.terms.price ?? null} />
+      <Card
+        title="6. Built on"
+        intro={`Optional: the builders of the models named here get 5 % of each answer's fee, out of the data's part, as far as the data's licences leave room for it; at most ${PARENTS_MAX} can be named.`}
+      >
+        <ParentChoice
+          parents={draft.parents}
+          problem={parentsRefused}
+          onChange={(parents) => set({ parents })}
+        />
+      </Card>
       {draft.choices.length > 0 && made.error && !made.data && (
         <ErrorState error={made.error} what="The recipe" retry={() => made.refetch()} />
       )}
@@ -195,7 +217,9 @@ function Form({ base }: { base: { name: string; hash: string } }) {
       <EstimateCard submission={settled} chosen={draft.choices.length > 0 && dataOk(problems)} />
       <MaskCard submission={settled} chosen={draft.choices.length > 0 && dataOk(problems)} />
       <Launch
+        launch={launch}
         submission={submission}
+        parents={draft.parents}
         usable={usable}
         problems={problems}
         onTry={() => touch(true)}
@@ -433,19 +457,22 @@ function SettingField({
 }
 
 function Launch({
+  launch,
   submission,
+  parents,
   usable,
   problems,
   stale,
   onTry,
 }: {
+  launch: ReturnType<typeof useLaunch>;
   submission: SubmitJob | null;
+  parents: readonly Parent[];
   usable: boolean;
   problems: readonly string[];
   stale: boolean;
   onTry: () => void;
 }) {
-  const launch = useLaunch();
   const navigate = useNavigate();
   const { signedIn } = useSession();
   const [tried, setTried] = useState(false);
@@ -467,6 +494,12 @@ function Launch({
               ))}
             </ul>
           </Notice>
+        )}
+        {parents.length > 0 && (
+          <p className="text-sm">
+            Built on {parents.map(({ name }) => name).join(", ")}: out of the data's part of each fee,{" "}
+            {parents.length === 1 ? "its builder is" : "their builders are"} paid too.
+          </p>
         )}
         {launch.error && <ErrorState error={launch.error} what="The job was not started" retry={start} />}
         <div className="flex flex-wrap items-center gap-3">

@@ -14,7 +14,7 @@ import { Declined } from "../../wallet/approval";
 import { useSend } from "../../wallet/send";
 import { useWallet } from "../../wallet/wallet";
 import { feeText } from "../models/price";
-import { DataLinks, SignInNotice } from "./parts";
+import { DataLinks, ParentIds, SignInNotice } from "./parts";
 import {
   draftQuery,
   type Job,
@@ -166,16 +166,7 @@ function Terms({ draft, job, builder }: { draft: ModelDraft; job: Job; builder?:
         ["Each fee goes", feeText(split, builder === undefined ? "you" : "its builder")],
         ...(draft.parents.length === 0
           ? []
-          : [
-              [
-                "Parents",
-                <span key="parents" className="grid gap-1">
-                  {draft.parents.map((parent) => (
-                    <Hash key={parent} value={parent} what="model id of a parent" />
-                  ))}
-                </span>,
-              ] as const,
-            ]),
+          : [["Parents", <ParentIds key="parents" parents={draft.parents} />] as const]),
         ...(builder === undefined
           ? []
           : [["Builder", <AccountName key="builder" value={builder} you={account?.address} />] as const]),

@@ -3,7 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { Button, LinkButton } from "../../ui/Button";
 import { ErrorState, Notice } from "../../ui/states";
-import { Badge } from "../../ui/values";
+import { Badge, Hash } from "../../ui/values";
 import { Declined } from "../../wallet/approval";
 import { useSession } from "../../wallet/session";
 import { useWallet } from "../../wallet/wallet";
@@ -36,6 +36,17 @@ export function DataLinks({ snapshots }: { snapshots: Recipe["snapshots"] }) {
         </li>
       ))}
     </ul>
+  );
+}
+
+/** The models that one is built on, by their ids on chain: not every one need be served here. */
+export function ParentIds({ parents }: { parents: readonly string[] }) {
+  return (
+    <span className="grid gap-1">
+      {parents.map((parent) => (
+        <Hash key={parent} value={parent} what="model id of a parent" />
+      ))}
+    </span>
   );
 }
 
