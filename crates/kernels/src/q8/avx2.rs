@@ -28,7 +28,6 @@ pub(super) unsafe fn tile_rows<const R: usize>(tile: &[TileBlock], rows: Rows<'_
         }
     }
     for (b, block) in tile.iter().enumerate() {
-        rows.prefetch(b, width);
         // SAFETY: `bytes` points at R rows of `width * BLOCK` integers and b < width.
         let dots = unsafe { block_dots::<R>(block, bytes.add(b * BLOCK), width * BLOCK) };
         // SAFETY: a block has 16 scales.

@@ -21,7 +21,7 @@ pub(super) const ROWS: usize = 6;
 /// The tiles must be as wide as x, x must have R rows from `row` on, and R rows of T tiles must be this caller's alone.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>) {
-    let Rows { x, row, out: stored, from, end, .. } = rows;
+    let Rows { x, row, out: stored, from, end } = rows;
     let width = x.width();
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let at = row * width..(row + R) * width;
@@ -34,7 +34,6 @@ pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlo
         }
     }
     for b in 0..width {
-        rows.prefetch(b, width);
         // SAFETY: the tiles have `width` blocks, as the caller vouches.
         let blocks = tiles.map(|tile| unsafe { tile.get_unchecked(b) });
         // SAFETY: `offsets` and `scales` point at R rows of `width` numbers, r < R and b < width.

@@ -25,7 +25,7 @@ const TILES_MAX: usize = 2;
 /// Most rows that any path takes at once.
 const ROWS_MAX: usize = 6;
 
-/// Fewest passes over a tile's weights in which the next tile's are asked for: one pass asks memory steadily by itself.
+/// Fewest passes over a tile's weights in which the next tile's are asked for.
 const PREFETCH_PASSES_MIN: usize = 2;
 
 /// Where a product's sums begin.
@@ -48,17 +48,6 @@ pub(super) struct Rows<'a> {
     pub(super) from: Start,
     /// What is added while the sums are in registers.
     pub(super) end: Option<End<'a>>,
-    /// Weights to ask memory for meanwhile.
-    pub(super) ahead: &'a [TileBlock],
-}
-
-impl Rows<'_> {
-    /// Asks memory for the share of that block of several.
-    #[inline(always)]
-    pub(super) fn prefetch(&self, block: usize, blocks: usize) {
-        let each = self.ahead.len().div_ceil(blocks);
-        self.ahead.iter().skip(block * each).take(each).for_each(TileBlock::prefetch);
-    }
 }
 
 /// What some rows finish with, from one output on.
@@ -151,7 +140,7 @@ impl Part<'_> {
     }
 
     /// The blocks of the `T` tiles after `tile`, in as many parts as there will be passes over this one's weights: to ask
-    /// memory for meanwhile.
+    /// memory for meanwhile. One pass asks for it steadily by itself.
     fn ahead<const T: usize>(&self, tile: usize, rows: usize) -> impl Iterator<Item = &[TileBlock]> {
         let passes = rows.div_ceil(ROWS_MAX);
         let tiles = if passes < PREFETCH_PASSES_MIN { 0 } else { T };
@@ -170,13 +159,13 @@ impl Part<'_> {
         let mut row = rows.start;
         while row < rows.end {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
-            let ahead = ahead.next().unwrap_or_default();
+            ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
             if whole {
                 // SAFETY: each tile of each row belongs to one task, so these outputs have no other user.
                 let out = unsafe { self.out.from(row, tile * TILE) };
                 let end = within.then(|| End { finish: self.finish, tails: &self.tails[row..], col: tile * TILE });
                 // SAFETY: as above; there are `count` rows of whole tiles.
-                unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end, ahead }, count) };
+                unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end }, count) };
             } else {
                 self.last_tiles(tiles, row..row + count, tile * TILE, cols);
             }
@@ -199,7 +188,7 @@ impl Part<'_> {
         let out = Out { ptr: sums.as_mut_ptr().cast(), stride: T * TILE };
         let (row, count) = (rows.start, rows.len());
         // SAFETY: there is room for ROWS_MAX rows of T tiles.
-        unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end: None, ahead: &[] }, count) };
+        unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end: None }, count) };
         for (row, sums) in rows.zip(&sums) {
             stored(row).copy_from_slice(&sums.as_flattened()[..cols]);
         }

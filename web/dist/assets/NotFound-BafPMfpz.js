@@ -1,0 +1,1 @@
+import{$t as e,s as t,t as n}from"./states-DiG9CL5A.js";import{r}from"./Page-BCf5pyvP.js";var i=e();function a(){return(0,i.jsx)(r,{title:`No such page`,children:(0,i.jsx)(n,{title:`There is nothing at this address`,action:(0,i.jsx)(t,{to:`/`,children:`To the first page`}),children:`The link may be mistyped, or made by another version of this page.`})})}export{a as NotFound};

@@ -1,0 +1,1 @@
+var e={model:e=>`/models/${encodeURIComponent(e)}`,chat:e=>`/chat?model=${encodeURIComponent(e)}`,datanet:e=>`/datanets/${e}`,snapshots:e=>`/datanets/${e}/snapshots`};export{e as t};

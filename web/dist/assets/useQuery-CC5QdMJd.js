@@ -1,0 +1,1 @@
+import{f as e,r as t}from"./infiniteQueryOptions-B25m4oDu.js";function n(n,r){return t(n,e,r)}export{n as t};

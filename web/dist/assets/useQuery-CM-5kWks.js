@@ -1,1 +1,0 @@
-import{f as e,r as t}from"./infiniteQueryOptions-Cxawk_3m.js";function n(n,r){return t(n,e,r)}export{n as t};
