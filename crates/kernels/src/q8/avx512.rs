@@ -15,14 +15,19 @@ use crate::MatRef;
 /// Rows that share one pass over the weights: twelve sums and as many dot products stay in registers.
 pub(super) const ROWS: usize = 6;
 
-/// The sums of `T` tiles of 16 outputs, for `R` consecutive rows, from weights in quadruples.
+/// The sums of `T` tiles of 16 outputs, for `R` consecutive rows, from weights in quadruples; asks memory for what the rows
+/// say if `ASK`, which takes registers that long passes need.
 ///
 /// # Safety
 /// The tiles must be as wide as x, x must have R rows from `row` on, and R rows of T tiles must be this caller's alone.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>) {
-    let Rows { x, row, out: stored, from, end } = rows;
+pub(super) unsafe fn tile_rows<const T: usize, const R: usize, const ASK: bool>(
+    tiles: [&[TileBlock]; T],
+    rows: Rows<'_>,
+) {
+    let Rows { x, row, out: stored, from, end, asked } = rows;
     let width = x.width();
+    let mut asked = asked.chunks(asked.len().div_ceil(width.max(1)).max(1));
     let bytes = x.bytes[row * width * BLOCK..(row + R) * width * BLOCK].as_ptr();
     let at = row * width..(row + R) * width;
     let (scales, offsets) = (x.scales[at.clone()].as_ptr(), x.offsets[at].as_ptr());
@@ -34,13 +39,16 @@ pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlo
         }
     }
     for b in 0..width {
+        if ASK {
+            asked.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
+        }
         // SAFETY: the tiles have `width` blocks, as the caller vouches.
         let blocks = tiles.map(|tile| unsafe { tile.get_unchecked(b) });
         // SAFETY: `offsets` and `scales` point at R rows of `width` numbers, r < R and b < width.
         let offset = |r: usize| unsafe { *offsets.add(r * width + b) };
         let mut dots: [[__m512i; T]; R] = std::array::from_fn(|r| [_mm512_set1_epi32(offset(r)); T]);
         // SAFETY: `bytes` points at R rows of `width * BLOCK` bytes and b < width.
-        unsafe { add_dots(blocks, bytes.add(b * BLOCK), width * BLOCK, &mut dots) };
+        unsafe { add_dots::<T, R, ASK>(blocks, bytes.add(b * BLOCK), width * BLOCK, &mut dots) };
         // SAFETY: a block has 16 scales.
         let weight_scales = blocks.map(|block| unsafe { _mm512_loadu_ps(block.scales.as_ptr()) });
         for r in 0..R {
@@ -53,7 +61,7 @@ pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlo
         }
     }
     if let Some(end) = end {
-        finish(end, &mut out);
+        finish::<T, R, ASK>(end, &mut out);
     }
     for (r, out) in out.into_iter().enumerate() {
         for (t, out) in out.into_iter().enumerate() {
@@ -63,13 +71,14 @@ pub(super) unsafe fn tile_rows<const T: usize, const R: usize>(tiles: [&[TileBlo
     }
 }
 
-/// Adds the dot products of each block's 16 outputs with R activation blocks that lie `stride` apart.
+/// Adds the dot products of each block's 16 outputs with R activation blocks that lie `stride` apart. There is one for each
+/// `tile_rows`, so that it is inlined into its only caller and the sums stay in registers.
 ///
 /// # Safety
 /// For every r < R, 32 bytes must be readable from `a + r * stride`.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn add_dots<const T: usize, const R: usize>(
+unsafe fn add_dots<const T: usize, const R: usize, const ASK: bool>(
     blocks: [&TileBlock; T],
     a: *const i8,
     stride: usize,
@@ -94,7 +103,7 @@ unsafe fn add_dots<const T: usize, const R: usize>(
 /// Adds what the rows finish with.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-fn finish<const T: usize, const R: usize>(end: End<'_>, out: &mut [[__m512; T]; R]) {
+fn finish<const T: usize, const R: usize, const ASK: bool>(end: End<'_>, out: &mut [[__m512; T]; R]) {
     if let Some(bias) = end.finish.bias {
         let bias = vectors::<T>(&bias[end.col..]);
         out.iter_mut().for_each(|out| *out = std::array::from_fn(|t| _mm512_add_ps(out[t], bias[t])));

@@ -28,6 +28,9 @@ const ROWS_MAX: usize = 6;
 /// Fewest passes over a tile's weights in which the next tile's are asked for.
 const PREFETCH_PASSES_MIN: usize = 2;
 
+/// Rows whose passes are so few that the next tile's weights are asked for bit by bit within them, not at once before.
+const FEW_ROWS: usize = 4 * ROWS_MAX;
+
 /// Where a product's sums begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Start {
@@ -48,6 +51,8 @@ pub(super) struct Rows<'a> {
     pub(super) from: Start,
     /// What is added while the sums are in registers.
     pub(super) end: Option<End<'a>>,
+    /// Weights to ask memory for meanwhile.
+    pub(super) asked: &'a [TileBlock],
 }
 
 /// What some rows finish with, from one output on.
@@ -159,13 +164,17 @@ impl Part<'_> {
         let mut row = rows.start;
         while row < rows.end {
             let count = rows_at_once(self.path, self.weights.layout, rows.end - row);
-            ahead.next().unwrap_or_default().iter().for_each(TileBlock::prefetch);
+            let mut asked = ahead.next().unwrap_or_default();
+            if rows.len() > FEW_ROWS {
+                asked.iter().for_each(TileBlock::prefetch);
+                asked = &[];
+            }
             if whole {
                 // SAFETY: each tile of each row belongs to one task, so these outputs have no other user.
                 let out = unsafe { self.out.from(row, tile * TILE) };
                 let end = within.then(|| End { finish: self.finish, tails: &self.tails[row..], col: tile * TILE });
                 // SAFETY: as above; there are `count` rows of whole tiles.
-                unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end }, count) };
+                unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end, asked }, count) };
             } else {
                 self.last_tiles(tiles, row..row + count, tile * TILE, cols);
             }
@@ -188,7 +197,7 @@ impl Part<'_> {
         let out = Out { ptr: sums.as_mut_ptr().cast(), stride: T * TILE };
         let (row, count) = (rows.start, rows.len());
         // SAFETY: there is room for ROWS_MAX rows of T tiles.
-        unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end: None }, count) };
+        unsafe { self.some_rows(tiles, Rows { x: self.x, row, out, from: self.from, end: None, asked: &[] }, count) };
         for (row, sums) in rows.zip(&sums) {
             stored(row).copy_from_slice(&sums.as_flattened()[..cols]);
         }
@@ -207,7 +216,9 @@ impl Part<'_> {
         unsafe {
             match (self.path.0, layout) {
                 #[cfg(target_arch = "x86_64")]
-                (Kind::Avx512, Layout::Offset) => avx512_rows(tiles, rows, count),
+                (Kind::Avx512, Layout::Offset) if rows.asked.is_empty() => avx512_rows::<T, false>(tiles, rows, count),
+                #[cfg(target_arch = "x86_64")]
+                (Kind::Avx512, Layout::Offset) => avx512_rows::<T, true>(tiles, rows, count),
                 #[cfg(target_arch = "x86_64")]
                 (Kind::Avx2 | Kind::Avx512, Layout::Signed) => {
                     tiles.into_iter().enumerate().for_each(|(t, tile)| avx2_rows(tile, rows.tile(t), count));
@@ -258,16 +269,16 @@ unsafe fn avx2_rows(tile: &[TileBlock], rows: Rows<'_>, count: usize) {
 /// As for [`avx512::tile_rows`], for `count` rows.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn avx512_rows<const T: usize>(tiles: [&[TileBlock]; T], rows: Rows<'_>, count: usize) {
+unsafe fn avx512_rows<const T: usize, const ASK: bool>(tiles: [&[TileBlock]; T], rows: Rows<'_>, count: usize) {
     // SAFETY: as the caller vouches; `count` is at most the last.
     unsafe {
         match count {
-            1 => avx512::tile_rows::<T, 1>(tiles, rows),
-            2 => avx512::tile_rows::<T, 2>(tiles, rows),
-            3 => avx512::tile_rows::<T, 3>(tiles, rows),
-            4 => avx512::tile_rows::<T, 4>(tiles, rows),
-            5 => avx512::tile_rows::<T, 5>(tiles, rows),
-            _ => avx512::tile_rows::<T, { avx512::ROWS }>(tiles, rows),
+            1 => avx512::tile_rows::<T, 1, ASK>(tiles, rows),
+            2 => avx512::tile_rows::<T, 2, ASK>(tiles, rows),
+            3 => avx512::tile_rows::<T, 3, ASK>(tiles, rows),
+            4 => avx512::tile_rows::<T, 4, ASK>(tiles, rows),
+            5 => avx512::tile_rows::<T, 5, ASK>(tiles, rows),
+            _ => avx512::tile_rows::<T, { avx512::ROWS }, ASK>(tiles, rows),
         }
     }
 }
