@@ -6,6 +6,7 @@ use openledger_contracts::{IDatanetRegistry, SplitBounds, SplitBps};
 use openledger_primitives::{DatanetId, ModelId};
 use openledger_sdk::{ChainClient, ChainError};
 use openledger_settlement::ledger::Ledger;
+use openledger_settlement::split::BPS_WHOLE;
 use openledger_store::StoreError;
 use openledger_train::Manifest;
 use tokio::task::JoinError;
@@ -25,8 +26,6 @@ const PARENTS_BPS: u16 = 500;
 const STAKERS_BPS: u16 = 1000;
 /// Part of what is left, the data's, that goes by quotation.
 const PROVENANCE_BPS: u16 = 2000;
-/// The whole fee.
-const WHOLE_BPS: u16 = 10_000;
 
 /// The split of a model without parents, unless its builder decides otherwise.
 pub(crate) const fn default_split() -> SplitBps {
@@ -68,7 +67,7 @@ async fn revenue_floor(client: &ChainClient, datanets: impl Iterator<Item = Data
 /// What parents get of a split in which they have nothing yet.
 fn parents_part(split: &SplitBps, bounds: &SplitBounds, floor: u16) -> u16 {
     let named = [split.burn, split.operatorBps, split.builder, split.stakers];
-    let data = named.into_iter().fold(WHOLE_BPS, u16::saturating_sub);
+    let data = named.into_iter().fold(BPS_WHOLE, u16::saturating_sub);
     let room = data.saturating_sub(floor.max(bounds.dataMin));
     PARENTS_BPS.max(bounds.min.parents).min(bounds.max.parents).min(room)
 }

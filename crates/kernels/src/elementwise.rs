@@ -215,14 +215,6 @@ each_path! {
 }
 
 each_path! {
-    /// `sum of e^(x - shift)`, in eight interleaved sums.
-    #[must_use]
-    pub fn sum_exp(x: &[f32], shift: f32) -> f32 {
-        reduce(x.len(), |i, sum| sum + exp(x[i] - shift))
-    }
-}
-
-each_path! {
     /// Inner product, in eight interleaved sums.
     #[must_use]
     pub fn dot(x: &[f32], y: &[f32]) -> f32 {

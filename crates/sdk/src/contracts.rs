@@ -587,11 +587,12 @@ impl Datanets {
         let filter = Filter::new().address(DATANET_REGISTRY).event_signature(RecordRevoked::SIGNATURE_HASH);
         let logs = self.client.logs(filter.from_block(from).to_block(to)).await?;
         let read = |log: &Log| {
-            let event = RecordRevoked::decode_log(&log.inner).ok()?;
+            let unread = |source| ChainError::Decode { call: RecordRevoked::SIGNATURE, source };
+            let event = RecordRevoked::decode_log(&log.inner).map_err(unread)?;
             let (datanet, record) = (DatanetId(event.datanetId), RecordHash(event.recordHash));
-            Some(Revocation { datanet, record, contributor: event.contributor })
+            Ok(Revocation { datanet, record, contributor: event.contributor })
         };
-        Ok(logs.iter().filter_map(read).collect())
+        logs.iter().map(read).collect()
     }
 
     /// A snapshot.

@@ -8,6 +8,7 @@ use openledger_contracts::addresses::MODEL_REGISTRY;
 use openledger_contracts::{IModelRegistry, ModelParams, SolValue as _};
 use openledger_primitives::{B256, Bytes, DatanetId, SnapshotId, Wei};
 use openledger_sdk::GatewayClient;
+use openledger_settlement::split::BPS_WHOLE;
 use openledger_train::{
     EncodeReport, Estimate, Evaluation, Happening, JobId, JobState, Moment, Phase, Preset, Price, Recipe, RecordBody,
     SnapshotRef, Terms,
@@ -27,8 +28,6 @@ use crate::progress::Progress;
 const POLL: Duration = Duration::from_millis(500);
 /// Refused records that are shown.
 const SHOWN_MAX: usize = 10;
-/// A whole fee in basis points.
-const WHOLE_BPS: u16 = 10_000;
 
 /// Runs one of the commands.
 pub(crate) async fn run(context: &Context, json: bool, command: TrainCommand) -> Result<()> {
@@ -348,7 +347,7 @@ fn fees(params: &ModelParams) -> String {
         (split.stakers, "to stakers"),
         (split.burn, "burned"),
     ];
-    let data = named.iter().fold(WHOLE_BPS, |rest, (bps, _)| rest.saturating_sub(*bps));
+    let data = named.iter().fold(BPS_WHOLE, |rest, (bps, _)| rest.saturating_sub(*bps));
     let parts = [(data, "to the data's contributors")].into_iter().chain(named).filter(|(bps, _)| *bps > 0);
     let parts: Vec<String> = parts.map(|(bps, whom)| format!("{} % {whom}", f64::from(bps) / 100.0)).collect();
     format!("of each fee: {}", parts.join(", "))

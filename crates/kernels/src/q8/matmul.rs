@@ -51,7 +51,7 @@ pub(super) struct Rows<'a> {
     pub(super) from: Start,
     /// What is added while the sums are in registers.
     pub(super) end: Option<End<'a>>,
-    /// Weights to ask memory for meanwhile.
+    /// Weights to ask memory for meanwhile; only VNNI is fast enough to outrun it.
     pub(super) asked: &'a [TileBlock],
 }
 
