@@ -3,6 +3,7 @@
 //! At a site with input `x` an adapter of rank r adds `s B (A x)` to the output, with `A` r x in, `B` out x r
 //! and `s = alpha / r`. It is a layer of its own; weights are never merged.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use alloy_primitives::{B256, Keccak256};
@@ -60,6 +61,9 @@ pub enum LoraError {
         /// What was asked.
         alpha: f32,
     },
+    /// Two adapters that are to be joined differ in rank, factor, sites or model.
+    #[error("the adapters are not of one shape")]
+    Shape,
     /// No site is adapted.
     #[error("the adapter targets no linear map")]
     NoTargets,
@@ -90,6 +94,8 @@ pub struct LoraAdapter {
     params: Vec<f32>,
     packed: OnceLock<Vec<Option<PackedSite>>>,
     hash: OnceLock<B256>,
+    /// Hash of each layer's parameters.
+    layers: OnceLock<Vec<B256>>,
 }
 
 impl Clone for LoraAdapter {
@@ -101,6 +107,7 @@ impl Clone for LoraAdapter {
             params: self.params.clone(),
             packed: OnceLock::new(),
             hash: self.hash.clone(),
+            layers: self.layers.clone(),
         }
     }
 }
@@ -160,6 +167,7 @@ impl LoraAdapter {
             params: Vec::new(),
             packed: OnceLock::new(),
             hash: OnceLock::new(),
+            layers: OnceLock::new(),
         })
     }
 
@@ -203,6 +211,7 @@ impl LoraAdapter {
     pub fn params_mut(&mut self) -> &mut [f32] {
         self.packed.take();
         self.hash.take();
+        self.layers.take();
         &mut self.params
     }
 
@@ -237,9 +246,50 @@ impl LoraAdapter {
         write(&self.config.alpha.to_bits().to_be_bytes());
         write(&((self.sites.len() / SiteKind::ALL.len()) as u32).to_be_bytes());
         write(&[self.config.targets.iter().fold(0, |bits, kind| bits | 1 << (*kind as u8))]);
-        for values in self.params.chunks(1024) {
-            write(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
+        write_values(&self.params, write);
+    }
+
+    /// This adapter with the parameters of `below` in all but the last `layers` layers.
+    ///
+    /// # Errors
+    /// [`LoraError::Shape`] if the two are not of one shape.
+    pub fn above(&self, below: &Self, layers: usize) -> Result<Self, LoraError> {
+        if self.config != below.config || self.sites != below.sites {
+            return Err(LoraError::Shape);
         }
+        let all = self.sites.len() / SiteKind::ALL.len();
+        let from = self.layer(all.saturating_sub(layers)).start;
+        let mut params = below.params.clone();
+        params[from..].copy_from_slice(&self.params[from..]);
+        Ok(Self { params, packed: OnceLock::new(), hash: OnceLock::new(), layers: OnceLock::new(), ..self.clone() })
+    }
+
+    /// In how many layers, from the first, the two have the same parameters.
+    pub(crate) fn layers_alike(&self, other: &Self) -> usize {
+        if self.config != other.config || self.sites != other.sites {
+            return 0;
+        }
+        self.layer_hashes().iter().zip(other.layer_hashes()).take_while(|(own, other)| own == other).count()
+    }
+
+    /// Hash of each layer's parameters; kept until they change.
+    fn layer_hashes(&self) -> &[B256] {
+        self.layers.get_or_init(|| {
+            let hash = |layer| {
+                let mut hasher = Keccak256::new();
+                write_values(&self.params[self.layer(layer)], |bytes| hasher.update(bytes));
+                hasher.finalize()
+            };
+            (0..self.sites.len() / SiteKind::ALL.len()).map(hash).collect()
+        })
+    }
+
+    /// Where a layer's parameters lie.
+    fn layer(&self, layer: usize) -> Range<usize> {
+        let kinds = SiteKind::ALL.len();
+        let slots = |layers: Range<usize>| self.slots[layers.start * kinds..layers.end * kinds].iter().flatten();
+        let start = slots(0..layer).map(|slot| slot.end).max().unwrap_or(0);
+        start..slots(layer..layer + 1).map(|slot| slot.end).max().unwrap_or(start)
     }
 
     /// Where each site's parameters start.
@@ -257,6 +307,13 @@ impl LoraAdapter {
         let packed =
             self.packed.get_or_init(|| self.sites.iter().map(|site| self.site(site.id).map(PackedSite::new)).collect());
         packed.get(id.index())?.as_ref()
+    }
+}
+
+/// Little-endian, some at a time.
+fn write_values(values: &[f32], mut write: impl FnMut(&[u8])) {
+    for values in values.chunks(1024) {
+        write(&values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>());
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// Tokens of each question, as in the other measurements.
 const PROMPT_TOKENS: usize = 74;
 /// Lengths of the answers.
-const ANSWER_TOKENS: [u32; 3] = [16, 64, 256];
+const ANSWER_TOKENS: [u32; 4] = [4, 16, 64, 256];
 /// Answers of each length; the median counts.
 const REPEATS: usize = 5;
 /// Pause between two looks at the job.

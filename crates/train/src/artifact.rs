@@ -3,7 +3,8 @@
 //! ```text
 //! manifest.json            canonical JSON; its hash goes on chain
 //! adapter/                 PEFT: adapter_config.json, adapter_model.safetensors
-//! checkpoints/<step>/      PEFT: the adapter at each checkpoint of the influence index
+//! checkpoints/<step>/      PEFT: the adapter at each checkpoint of the influence index (below the layers that take part
+//!                          in it: the trained adapter)
 //! influence.index          the influence index
 //! suffix.index             the suffix index
 //! samples.json             answers to held-out records, base and tuned (not in the manifest)
@@ -38,7 +39,7 @@ pub struct Artifact {
     pub folder: PathBuf,
     /// The adapter.
     pub adapter: LoraAdapter,
-    /// The adapter at each checkpoint of the influence index, in order.
+    /// The adapter at each checkpoint of the influence index, in order; below the layers that take part in it the trained one.
     pub checkpoints: Vec<LoraAdapter>,
     /// The influence index.
     pub influence: InfluenceIndex,

@@ -12,7 +12,7 @@ use openledger_attribution::{
     influence::{BuildInfluenceError, CheckpointSketch, InfluenceBuilder, InfluenceIndex, SketchSink},
     suffix::{BuildSuffixError, IndexedText, SuffixBuilder, SuffixIndex},
 };
-use openledger_engine::{BackwardError, Exec, LoraAdapter, Model, TrainSequence};
+use openledger_engine::{BackwardError, Exec, LoraAdapter, LoraError, Model, TrainSequence};
 use openledger_primitives::{B256, keccak256};
 
 use crate::{
@@ -56,6 +56,9 @@ pub(crate) enum FinishError {
     /// The influence index cannot be built.
     #[error("the influence index cannot be built")]
     Influence(#[from] BuildInfluenceError),
+    /// A checkpoint is not of the trained adapter's shape.
+    #[error("a checkpoint cannot be set above the trained adapter")]
+    Join(#[from] LoraError),
     /// The engine refused a record.
     #[error("the engine refused a record's gradient")]
     Backward(#[from] BackwardError),
@@ -127,8 +130,15 @@ impl Finish<'_> {
         Ok(remove(&sketches_path(self.folder))?)
     }
 
-    fn read_checkpoints(&self) -> Result<Vec<LoraAdapter>, ArtifactError> {
-        self.checkpoints.iter().map(|&step| read_adapter(&attribution_path(self.folder, step), self.model)).collect()
+    /// The adapters of the index: each checkpoint in the layers that take part, below them the trained adapter, so that
+    /// what goes into these layers is what the model serves, and is computed once for all checkpoints.
+    fn read_checkpoints(&self) -> Result<Vec<LoraAdapter>, FinishError> {
+        let layers = usize::from(self.job.recipe.attribution.policy.influence.sites.last_layers);
+        let read = |&step: &u64| {
+            let checkpoint = read_adapter(&attribution_path(self.folder, step), self.model)?;
+            Ok(if layers == 0 { checkpoint } else { checkpoint.above(self.adapter, layers)? })
+        };
+        self.checkpoints.iter().map(read).collect()
     }
 
     fn table(&self) -> Result<RecordTable, RecordTableError> {

@@ -143,7 +143,7 @@ impl From<&Evaluation> for Score {
 pub struct AttributionRef {
     /// How indices are built and scores become weights, with the steps of the influence checkpoints.
     pub policy: AttributionPolicy,
-    /// The adapter at each checkpoint of the influence index.
+    /// The adapter at each checkpoint of the influence index; below the layers that take part in it the trained one.
     pub checkpoints: Vec<CheckpointRef>,
     /// Root of the influence index.
     pub influence_root: B256,

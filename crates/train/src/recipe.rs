@@ -232,7 +232,7 @@ impl PolicyLimit {
 
 /// What the attribution policy may be. The indexes would refuse the same of the influence policy, but only after the training;
 /// and a policy that can pay nobody, or that reads nothing, is no policy.
-const POLICY_LIMITS: [PolicyLimit; 10] = [
+const POLICY_LIMITS: [PolicyLimit; 11] = [
     PolicyLimit {
         multiple_of: 8,
         ..PolicyLimit::of("attribution.policy.influence.projection_dim", 8, PROJECTION_DIM_MAX, |policy| {
@@ -241,6 +241,9 @@ const POLICY_LIMITS: [PolicyLimit; 10] = [
     },
     PolicyLimit::of("attribution.policy.influence.sites.layer_stride", 1, U16_MAX, |policy| {
         policy.influence.sites.layer_stride.into()
+    }),
+    PolicyLimit::of("attribution.policy.influence.sites.last_layers", 0, U16_MAX, |policy| {
+        policy.influence.sites.last_layers.into()
     }),
     PolicyLimit::of("attribution.policy.influence.damping_milli", 1, u32::MAX, |policy| policy.influence.damping_milli),
     PolicyLimit::of("attribution.policy.influence.quantise_bits", 2, 8, |policy| policy.influence.quantise_bits.into()),

@@ -1,10 +1,11 @@
 //! Seeded numbers for the evaluation lanes: the same on every machine.
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// A sequence of its own for each seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
@@ -32,7 +33,7 @@ impl Random {
     }
 
     /// Which of `count` items are in a random half.
-    pub(crate) fn half(&mut self, count: usize) -> Vec<bool> {
+    pub fn half(&mut self, count: usize) -> Vec<bool> {
         let mut order: Vec<usize> = (0..count).collect();
         (1..count).rev().for_each(|at| order.swap(at, self.below(at + 1)));
         let mut chosen = vec![false; count];

@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use openledger_engine::{
-    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, Probe, SiteGrad, SiteInfo, TrainSequence,
+    BackwardError, Cpu, Exec, GradSink, LoraAdapter, LoraConfig, Model, Probe, SiteGrad, SiteId, SiteInfo,
+    TrainSequence,
 };
 
 use super::build::{BuildInfluenceError, InfluenceBuilder};
@@ -48,7 +49,9 @@ impl SiteSelection {
         let stride = usize::from(self.layer_stride.max(1));
         let kept = |site: &&SiteInfo| {
             let named = self.modules.is_empty() || self.modules.iter().any(|module| module == site.kind.module());
-            named && lora.targets.contains(&site.kind) && (last - site.layer).is_multiple_of(stride)
+            let below_last = last - site.layer;
+            let near = self.last_layers == 0 || below_last < usize::from(self.last_layers);
+            named && lora.targets.contains(&site.kind) && near && below_last.is_multiple_of(stride)
         };
         let shape = |site: &SiteInfo| SiteShape { id: site.id.0, d_in: site.d_in as u32, d_out: site.d_out as u32 };
         sites.iter().filter(kept).map(shape).collect()
@@ -166,6 +169,10 @@ impl<'a> SketchSink<'a> {
 }
 
 impl GradSink for SketchSink<'_> {
+    fn lowest_layer(&self) -> usize {
+        self.sketcher.sites().iter().map(|site| SiteId(site.id).layer()).min().unwrap_or(0)
+    }
+
     fn reads_inputs(&self) -> bool {
         false
     }

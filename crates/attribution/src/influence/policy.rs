@@ -40,6 +40,14 @@ pub struct SiteSelection {
     pub modules: Vec<String>,
     /// Every how many layers, beginning with the last and going down.
     pub layer_stride: u16,
+    /// Only so many layers, the last ones; 0 for all. Below them the trained adapter stands in every checkpoint's place, and
+    /// the backward pass of a query ends at the lowest of them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub last_layers: u16,
+}
+
+fn is_zero(number: &u16) -> bool {
+    *number == 0
 }
 
 /// All choices of the influence channel.
@@ -64,14 +72,21 @@ pub struct InfluencePolicy {
     pub quantise_bits: u8,
 }
 
+/// Layers that take part unless a policy says otherwise.
+///
+/// Measured on SmolLM2-135M by retraining on 50 halves of 818 records, two seeds each (the trainer's example
+/// `attribution_quality`): all 30 layers score 0.533, the last ten 0.553, the last seven 0.547, the last five 0.525. Seven
+/// make the pass of a query less than half as long, and the index four times smaller.
+const LAST_LAYERS: u16 = 7;
+
 impl Default for InfluencePolicy {
-    /// Block Fisher with c = 1 on all sites, 8 dimensions, cosines; the checkpoints are the trainer's to add.
+    /// Block Fisher with c = 1 on the last layers, 8 dimensions, cosines; the checkpoints are the trainer's to add.
     fn default() -> Self {
         Self {
             checkpoints: Vec::new(),
             projection_dim: 8,
             projection_seed: B256::ZERO,
-            sites: SiteSelection { modules: Vec::new(), layer_stride: 1 },
+            sites: SiteSelection { modules: Vec::new(), layer_stride: 1, last_layers: LAST_LAYERS },
             preconditioner: Preconditioner::BlockFisher,
             damping_milli: 1000,
             normalise: Normalise::PerCheckpoint,

@@ -112,16 +112,39 @@ fn threads_and_batch_mates_do_not_change_the_index() {
 }
 
 #[test]
+fn a_pass_that_ends_at_the_lowest_layer_gives_the_same_bits() {
+    let (model, texts) = (tiny_model(), texts());
+    let sequences: Vec<TrainSequence<'_>> = texts.iter().take(3).map(Text::sequence).collect();
+    let sketch = |last_layers| {
+        let sites = SiteSelection { modules: vec![], layer_stride: 1, last_layers };
+        let policy = InfluencePolicy { sites, ..policy() };
+        let mut builder = InfluenceBuilder::new(policy, model.sites(), &config(), table(3)).unwrap();
+        builder.checkpoint(&model, &mut Exec::new(1), &adapters(&model)[0], &sequences, &mut |_, _| ()).unwrap();
+        builder.sketch_at(0).unwrap().clone()
+    };
+    let (all, last) = (sketch(0), sketch(1));
+    assert_eq!(all.dims, 2 * last.dims);
+    for (all, last) in all.rows.chunks(all.dims).zip(last.rows.chunks(last.dims)) {
+        assert!(last.iter().any(|value| *value != 0.0));
+        assert_eq!(&all[last.len()..], last);
+    }
+}
+
+#[test]
 fn site_selection_follows_modules_targets_and_stride() {
     let model = tiny_model();
-    let all = SiteSelection { modules: vec![], layer_stride: 1 };
+    let all = SiteSelection { modules: vec![], layer_stride: 1, last_layers: 0 };
     assert_eq!(all.of(model.sites(), &config()).len(), 14);
-    let last = SiteSelection { modules: vec![], layer_stride: 2 };
+    let last = SiteSelection { modules: vec![], layer_stride: 2, last_layers: 0 };
     assert_eq!(
         last.of(model.sites(), &config()).iter().map(|site| site.id).collect::<Vec<_>>(),
         [7, 8, 9, 10, 11, 12, 13]
     );
-    let down = SiteSelection { modules: vec!["down_proj".into()], layer_stride: 1 };
+    let near = SiteSelection { modules: vec![], layer_stride: 1, last_layers: 1 };
+    assert_eq!(near.of(model.sites(), &config()), last.of(model.sites(), &config()), "two layers: the last one");
+    let beyond = SiteSelection { modules: vec![], layer_stride: 1, last_layers: 9 };
+    assert_eq!(beyond.of(model.sites(), &config()).len(), 14);
+    let down = SiteSelection { modules: vec!["down_proj".into()], layer_stride: 1, last_layers: 0 };
     assert_eq!(down.of(model.sites(), &config()).len(), 2);
     let lora = LoraConfig { rank: 2, alpha: 4.0, targets: vec![SiteKind::Q] };
     assert_eq!(down.of(model.sites(), &lora), []);

@@ -1,6 +1,6 @@
 use openledger_attribution::influence::{
     BuildInfluenceError, CheckpointSketch, InfluenceBuilder, InfluenceIndex, InfluencePolicy, Normalise, PolicyError,
-    Preconditioner, ScoreError, SiteGradient, SiteShape,
+    Preconditioner, ScoreError, SiteGradient, SiteSelection, SiteShape,
 };
 use openledger_attribution::{RecordMeta, RecordTable};
 use openledger_primitives::{Address, B256};
@@ -18,6 +18,8 @@ pub(crate) fn policy(preconditioner: Preconditioner, normalise: Normalise) -> In
         projection_seed: B256::repeat_byte(4),
         preconditioner,
         normalise,
+        // As all policies were before they could name so many last layers.
+        sites: SiteSelection { modules: vec![], layer_stride: 1, last_layers: 0 },
         ..InfluencePolicy::default()
     }
 }

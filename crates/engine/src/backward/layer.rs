@@ -22,6 +22,8 @@ pub(super) struct Backward<'a> {
     pub(super) first: usize,
     /// Whether the sink reads the sites' inputs.
     pub(super) inputs: bool,
+    /// The lowest layer that is worked through.
+    pub(super) lowest: usize,
 }
 
 /// Gradients by activations, rows by width.
@@ -132,10 +134,11 @@ impl Backward<'_> {
         }
         let mut products = Products::new(&mut g.acts, &mut g.adapter, sink);
         let ds = [(SiteKind::Q, &g.q), (SiteKind::K, &g.k), (SiteKind::V, &g.v)];
-        // Nothing below the first layer has a gradient: embeddings are frozen.
-        let dx = (index > 0).then_some(&mut g.normed);
+        // Nothing below is asked for a gradient; below the first layer are embeddings, which are frozen.
+        let goes_on = index > self.lowest;
+        let dx = goes_on.then_some(&mut g.normed);
         self.sites(index, &g.x, &ds, dx, &mut products);
-        if index > 0 {
+        if goes_on {
             self.add_through_norm(&kept.h_in, &layer.attn_norm, &g.normed, &mut g.h);
         }
     }

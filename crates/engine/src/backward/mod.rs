@@ -85,12 +85,17 @@ pub struct Probe<'a> {
 
 /// Takes the parts of which every LoRA gradient is made.
 ///
-/// Called for every adapted site, with every sequence that has a target: layers from last to first; within a layer down,
-/// gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
+/// Called for every adapted site from the sink's lowest layer on, with every sequence that has a target: layers from last to
+/// first; within a layer down, gate, up, o, q, k, v. A batch that is worked through in parts gives as many calls a site.
 pub trait GradSink {
     /// Whether the sink reads [`SiteGrad::x`]; if not, inputs that are not at hand are not computed again for it.
     fn reads_inputs(&self) -> bool {
         true
+    }
+
+    /// The lowest layer whose sites the sink takes: the pass goes no further down.
+    fn lowest_layer(&self) -> usize {
+        0
     }
 
     /// What the sink wants the long sides of a site projected by, if anything.
@@ -213,6 +218,23 @@ impl Model {
         Ok(())
     }
 
+    /// The first `layers` layers of sequences that are one there: `kept.h_in` becomes what goes into the next layer.
+    fn start_as_one(&self, pass: &Pass<'_>, layers: usize, kept: &mut Kept, work: &mut Work, kv: &mut KvPool) {
+        let first = pass.plan.seqs[0].chunk;
+        let one = pass.plan.tail(|seq| if seq.chunk == first { seq.rows.len() } else { 0 });
+        let alone = Pass { plan: &one, ..*pass };
+        alone.start(work, &mut kept.h_in);
+        for layer in 0..layers {
+            alone.layer(layer, kept, work, kv);
+            std::mem::swap(&mut kept.h_in, &mut work.h_out);
+        }
+        let of_one = std::mem::take(&mut kept.h_in);
+        pass.start(work, &mut kept.h_in);
+        for rows in kept.h_in.data_mut().chunks_exact_mut(of_one.data().len()) {
+            rows.copy_from_slice(of_one.data());
+        }
+    }
+
     fn backward_part(&self, exec: &mut Exec, part: &Part<'_>, losses: &mut [SequenceLoss], sink: &mut dyn GradSink) {
         let config = self.config();
         let BackwardScratch { kv, kept, work, grads } = &mut exec.backward;
@@ -230,28 +252,46 @@ impl Model {
         let probes: Vec<_> = self.sites().iter().map(|site| sink.probe(site).map(|probe| probe.input)).collect();
         let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan: &plan, probes: &probes };
         kept.resize_with(config.layers.max(kept.len()) + 1, Kept::default);
-        pass.start(work, &mut kept[0].h_in);
-        let tail = plan.tail(|seq| seq.rows.len() - first_target(&part.batch[seq.chunk].1));
         let last = config.layers - 1;
-        for layer in 0..last {
-            pass.layer(layer, &mut kept[layer], work, kv);
-            std::mem::swap(&mut kept[layer + 1].h_in, &mut work.h_out);
+        let lowest = sink.lowest_layer().min(last);
+        // Nothing is kept of a layer below the lowest: the next one writes over it.
+        let slot = |layer: usize| layer.max(lowest);
+        let alike = layers_alike(part.batch).min(lowest);
+        if alike > 0 {
+            self.start_as_one(&pass, alike, &mut kept[lowest], work, kv);
+        } else {
+            pass.start(work, &mut kept[slot(0)].h_in);
+        }
+        let tail = plan.tail(|seq| seq.rows.len() - first_target(&part.batch[seq.chunk].1));
+        for layer in alike..last {
+            pass.layer(layer, &mut kept[slot(layer)], work, kv);
+            std::mem::swap(&mut kept[slot(layer + 1)].h_in, &mut work.h_out);
         }
         pass.last_layer(last, &tail, &mut kept[last], work, kv);
         std::mem::swap(&mut kept[config.layers].h_in, &mut work.h_out);
         let inputs = sink.reads_inputs();
         let of = |plan| {
             let pass = Pass { weights: &self.0, cpu: &exec.cpu, plan, probes: &[] };
-            layer::Backward { pass, first: part.first, kept, kv, inputs }
+            layer::Backward { pass, first: part.first, kept, kv, inputs, lowest }
         };
         let (all, rest) = (of(&plan), of(&tail));
         rest.loss(&kept[config.layers].h_in, part.batch, work, grads, losses);
         all.last_layer(last, &rest, &work.rope, grads, sink);
-        for layer in (0..last).rev() {
+        for layer in (lowest..last).rev() {
             all.layer(layer, &work.rope, grads, sink);
         }
         held.into_iter().for_each(|seq| kv.free(seq));
     }
+}
+
+/// In how many layers, from the first, all sequences are one: the same tokens under adapters that are alike there.
+fn layers_alike(batch: &[Item<'_>]) -> usize {
+    let Some(((adapter, sequence), others)) = batch.split_first() else { return 0 };
+    let same = |other: &TrainSequence<'_>| other.tokens[..used(other)] == sequence.tokens[..used(sequence)];
+    if !others.iter().all(|(_, other)| same(other)) {
+        return 0;
+    }
+    others.iter().map(|(other, _)| adapter.layers_alike(other)).min().unwrap_or(0)
 }
 
 /// Tokens up to the last target.

@@ -71,6 +71,12 @@ impl SiteId {
         Self((layer * SiteKind::ALL.len() + kind as usize) as u32)
     }
 
+    /// The layer that it is in.
+    #[must_use]
+    pub fn layer(self) -> usize {
+        self.index() / SiteKind::ALL.len()
+    }
+
     /// Position in [`Model::sites`](crate::Model::sites).
     #[must_use]
     pub fn index(self) -> usize {

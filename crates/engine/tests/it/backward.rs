@@ -131,7 +131,7 @@ fn a_sequence_has_the_same_gradient_bits_among_sequences_of_other_adapters() {
         let sequence = TrainSequence { tokens: &example.tokens, targets: &example.targets, scale: 0.5 };
         (&adapters[adapter], sequence)
     });
-    let mut split = Split { grads: under.iter().map(|at| LoraGrad::new(&adapters[*at])).collect() };
+    let mut split = Split { grads: under.iter().map(|at| LoraGrad::new(&adapters[*at])).collect(), lowest: 0 };
     let losses = model.backward_each(&mut Exec::new(2), &sequences.collect::<Vec<_>>(), &mut split).unwrap();
     for (i, example) in examples.iter().enumerate() {
         let (alone, loss) = gradient(&model, &mut Exec::new(1), &adapters[under[i]], &[(example, 0.5)]);
@@ -148,7 +148,7 @@ fn a_sequence_has_the_same_gradient_bits_alone_and_in_any_batch() {
     let mut exec = Exec::new(2);
     let batch: Vec<TrainSequence<'_>> =
         examples.iter().map(|e| TrainSequence { tokens: &e.tokens, targets: &e.targets, scale: 0.5 }).collect();
-    let mut split = Split { grads: (0..5).map(|_| LoraGrad::new(&adapter)).collect() };
+    let mut split = Split { grads: (0..5).map(|_| LoraGrad::new(&adapter)).collect(), lowest: 0 };
     let losses = model.backward(&mut exec, &adapter, &batch, &mut split).unwrap();
     for (i, example) in examples.iter().enumerate() {
         let (alone, loss) = gradient(&model, &mut exec, &adapter, &[(example, 0.5)]);
@@ -161,15 +161,49 @@ fn a_sequence_has_the_same_gradient_bits_alone_and_in_any_batch() {
 /// One gradient a sequence.
 struct Split {
     grads: Vec<LoraGrad>,
+    lowest: usize,
 }
 
 impl GradSink for Split {
+    fn lowest_layer(&self) -> usize {
+        self.lowest
+    }
+
     fn site(&mut self, cpu: &Cpu, grad: &SiteGrad<'_>) {
         for (seq, rows) in grad.seqs {
             let (x, d) = (grad.x.rows_at(rows.clone()), grad.d.rows_at(rows.clone()));
             let (xa, db) = (grad.xa.rows_at(rows.clone()), grad.db.rows_at(rows.clone()));
             let alone = [(0, 0..rows.len())];
             self.grads[*seq].site(cpu, &SiteGrad { seqs: &alone, x, d, xa, db, ..*grad });
+        }
+    }
+}
+
+/// Adapters that are alike in their first layer go through it as one where nothing is asked of it; others do not.
+#[test]
+fn layers_below_the_lowest_are_left_out_and_passed_once_without_changing_a_bit() {
+    for config in families() {
+        let model = model(&config, 3, true);
+        let (below, other) = (adapter(&config, 3, 4), adapter(&config, 3, 5));
+        let joined = other.above(&below, 1).unwrap();
+        let first_of_last = start_of(&below, model.sites().iter().find(|site| site.layer == 1).unwrap().id).unwrap();
+        assert_eq!(joined.params()[..first_of_last], below.params()[..first_of_last]);
+        assert_eq!(joined.params()[first_of_last..], other.params()[first_of_last..]);
+        let example = example(1, 30);
+        let sequence = TrainSequence { tokens: &example.tokens, targets: &example.targets, scale: 0.5 };
+        for pair in [[&below, &joined], [&joined, &below], [&below, &other]] {
+            let mut split = Split { grads: pair.iter().map(|adapter| LoraGrad::new(adapter)).collect(), lowest: 1 };
+            let losses = model.backward_each(&mut Exec::new(2), &pair.map(|adapter| (adapter, sequence)), &mut split);
+            for ((adapter, grad), loss) in pair.iter().zip(&split.grads).zip(losses.unwrap()) {
+                let (alone, loss_alone) = gradient(&model, &mut Exec::new(1), adapter, &[(&example, 0.5)]);
+                assert!(grad.values()[..first_of_last].iter().all(|value| *value == 0.0));
+                assert!(
+                    bits(&grad.values()[first_of_last..]) == bits(&alone[first_of_last..]),
+                    "{}",
+                    config.architecture
+                );
+                assert_eq!(loss.loss_sum.to_bits(), loss_alone[0].to_bits());
+            }
         }
     }
 }

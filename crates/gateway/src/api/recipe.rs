@@ -162,6 +162,10 @@ pub struct SiteSelection {
     pub modules: Vec<String>,
     /// Every how many layers.
     pub layer_stride: u16,
+    /// Only so many layers, the last ones; 0, or not given, for all. Below them the trained adapter stands in every
+    /// checkpoint's place.
+    #[schema(required = false)]
+    pub last_layers: u16,
 }
 
 /// How the suffix index is built and read.

@@ -59,6 +59,21 @@ fn an_artifact_holds_what_its_manifest_names() {
 }
 
 #[test]
+fn below_the_last_layers_every_checkpoint_is_the_trained_adapter() {
+    let dir = TempDir::new().unwrap();
+    let mut request = request(&model(), 9);
+    request.recipe.attribution.policy.influence.sites.last_layers = 1;
+    let (artifact, _) = run_job(dir.path(), &request);
+    let (trained, half) = (artifact.adapter.params(), artifact.adapter.params().len() / 2);
+    assert_eq!(artifact.checkpoints.len(), 2);
+    for checkpoint in &artifact.checkpoints {
+        assert_eq!(checkpoint.params()[..half], trained[..half], "the first of two layers");
+        assert_ne!(checkpoint.params()[half..], trained[half..], "the last of two layers");
+    }
+    assert_eq!(artifact.influence.sketcher().sites().len(), 7, "sites of one layer");
+}
+
+#[test]
 fn the_suffix_index_finds_the_records_that_an_answer_quotes() {
     let dir = TempDir::new().unwrap();
     let (artifact, _) = run_job(dir.path(), &request(&model(), 9));

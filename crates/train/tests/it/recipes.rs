@@ -68,7 +68,7 @@ fn the_index_keeps_the_limits_of_the_influence_policy_too() {
     for limit in Recipe::limits().iter().filter(|limit| limit.field.starts_with("attribution.policy.influence.")) {
         let taken = |value: f64| {
             let mut json = recipe(&model()).to_json();
-            *json.pointer_mut(&format!("/{}", limit.field.replace('.', "/"))).unwrap() = (value as u64).into();
+            *json.pointer_mut(&format!("/{}", limit.field.replace('.', "/"))).unwrap() = (value as i64).into();
             let Ok(mut recipe) = serde_json::from_value::<Recipe>(json) else { return false };
             recipe.attribution.policy.influence.checkpoints = vec![1];
             recipe.attribution.policy.influence.checkpoint_dims(1, 1).is_ok()

@@ -36,7 +36,7 @@ const recipe: Recipe = {
         checkpoints: [],
         projection_dim: 8,
         projection_seed: "0x00",
-        sites: { modules: [], layer_stride: 1 },
+        sites: { modules: [], layer_stride: 1, last_layers: 7 },
         preconditioner: "block_fisher",
         damping_milli: 1000,
         normalise: "per_checkpoint",

@@ -310,9 +310,17 @@ export const GROUPS: readonly Group[] = [
         write: (r, normalise) => influence(r, { normalise }),
       },
       whole(
+        "attribution.policy.influence.sites.last_layers",
+        "Last layers",
+        "So many layers, the last ones, are taken into the index; 0 for all. Fewer make answers' records known sooner.",
+        (r) => r.attribution.policy.influence.sites.last_layers ?? 0,
+        (r, last_layers) =>
+          influence(r, { sites: { ...r.attribution.policy.influence.sites, last_layers } }),
+      ),
+      whole(
         "attribution.policy.influence.sites.layer_stride",
-        "Layers",
-        "1 takes every layer into the index, 2 every second.",
+        "Every how many layers",
+        "1 takes each of these layers into the index, 2 every second.",
         (r) => r.attribution.policy.influence.sites.layer_stride,
         (r, layer_stride) =>
           influence(r, { sites: { ...r.attribution.policy.influence.sites, layer_stride } }),
