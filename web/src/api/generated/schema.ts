@@ -3373,6 +3373,12 @@ export interface components {
         SiteSelection: {
             /**
              * Format: int32
+             * @description Only so many layers, the last ones; 0, or not given, for all. Below them the trained adapter stands in every
+             *     checkpoint's place.
+             */
+            last_layers?: number;
+            /**
+             * Format: int32
              * @description Every how many layers.
              */
             layer_stride: number;

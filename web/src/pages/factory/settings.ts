@@ -314,8 +314,7 @@ export const GROUPS: readonly Group[] = [
         "Last layers",
         "So many layers, the last ones, are taken into the index; 0 for all. Fewer make answers' records known sooner.",
         (r) => r.attribution.policy.influence.sites.last_layers ?? 0,
-        (r, last_layers) =>
-          influence(r, { sites: { ...r.attribution.policy.influence.sites, last_layers } }),
+        (r, last_layers) => influence(r, { sites: { ...r.attribution.policy.influence.sites, last_layers } }),
       ),
       whole(
         "attribution.policy.influence.sites.layer_stride",
