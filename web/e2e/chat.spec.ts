@@ -136,3 +136,30 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await expect(messages(page).getByText("answer 1 of 2")).toBeVisible();
   expect(watched.errors).toEqual([]);
 });
+
+test("with as many conversations as are kept, a question is not asked and its text stays", async ({
+  page,
+  watched,
+}) => {
+  await page.addInitScript(() => {
+    for (let at = 0; at < 200; at += 1) {
+      const id = `old-${at}`;
+      const kept = { id, title: id, model: "tiny", changedAtMs: at, messages: {}, shown: {} };
+      localStorage.setItem(`openledger.chat.${id}`, JSON.stringify(kept));
+    }
+  });
+  let asked = 0;
+  await page.route("**/v1/chat/completions", (route) => {
+    asked += 1;
+    return route.continue();
+  });
+  await page.goto("/chat");
+  await settled(page);
+  await ask(page, "Is there room for me?");
+  await expect(page.getByText(/keeps 200 conversations/)).toBeVisible();
+  await expect(page.getByRole("main").getByRole("textbox", { name: "Your question" })).toHaveValue(
+    "Is there room for me?",
+  );
+  expect(asked).toBe(0);
+  expect(watched.errors).toEqual([]);
+});
