@@ -7,6 +7,8 @@ mod args;
 mod commands;
 mod config;
 mod demo;
+#[cfg(test)]
+mod documented;
 mod node;
 mod output;
 mod progress;
