@@ -284,6 +284,32 @@ fn a_saved_answer_is_checked_without_a_node() {
     assert!(text(&refused.stderr).contains("version 2; this program reads version 1"), "{}", text(&refused.stderr));
 }
 
+/// The web app saves the same file; a browser writes whole numbers without their point.
+#[test]
+fn an_answer_saved_by_the_web_app_is_checked_as_one_saved_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, nowhere) = (golden("evidence-v1-web.json"), "http://127.0.0.1:1");
+    let output = program(folder.path(), nowhere, nowhere, &["receipt", "verify", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let expected = std::fs::read_to_string(golden("verify.txt")).unwrap();
+    assert_eq!(normal(&text(&output.stdout)), expected);
+}
+
+#[test]
+fn a_replay_that_cannot_run_says_first_what_was_checked_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, nowhere) = (golden("evidence-v1.json"), "http://127.0.0.1:1");
+    let arguments = ["receipt", "--json", "verify", file.to_str().unwrap(), "--replay"];
+    let output = program(folder.path(), nowhere, nowhere, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("is not the data directory of a node"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["checks"][0]["passed"], true, "{report}");
+    let missing = report["missing"].as_array().unwrap().last().unwrap().as_str().unwrap();
+    assert!(missing.starts_with("replay: openledger-data is not"), "{report}");
+}
+
 #[test]
 fn completions_and_doctor_need_no_node() {
     let home = Home::new("");
