@@ -392,9 +392,9 @@ pub(crate) struct DoctorOptions {
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
-    /// The data directory to look at.
-    #[arg(long, env = "OPENLEDGER_DATA_DIR", default_value = "openledger-data", value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
+    /// The node that is looked at, as `up` would start it.
+    #[command(flatten)]
+    pub(crate) node: UpOptions,
 }
 
 /// Prints the completions of `shell`.

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod first_start;
 mod full_disk;
 mod killed;
 mod moved;
