@@ -257,6 +257,7 @@ fn answers(terminal: &mut Terminal<'_>, settled: &str) {
     terminal.both(&["channel", "refund", "--model", MODEL, "--amount", "0.0001", "--dry-run"]);
     terminal.run(&["channel", "refund", "--model", MODEL, "--amount", "0.0001"]);
     terminal.json(&["channel", "refund", "--model", MODEL]);
+    saves_before_it_pays(terminal, &ask);
     let saved = terminal.home.path("evidence.json");
     if blessing() {
         std::fs::copy(&saved, golden("evidence-v1.json")).unwrap();
@@ -264,6 +265,21 @@ fn answers(terminal: &mut Terminal<'_>, settled: &str) {
     assert_eq!(evidence_fields(&saved), evidence_fields(&golden("evidence-v1.json")), "the file's format has changed");
     assert!(whole["receipt"].is_string(), "{whole}");
     terminal.both(&["receipt", "show", settled]);
+}
+
+/// A question whose evidence cannot be kept is not asked; one that is free has none.
+fn saves_before_it_pays(terminal: &Terminal<'_>, ask: &[&str]) {
+    let run = |arguments: &[&str]| program(terminal.home.root(), &terminal.node.rpc, &terminal.node.gateway, arguments);
+    let charged = || text(&run(&["channel", "show", "--model", MODEL, "--json"]).stdout);
+    let before = charged();
+    for (file, words) in [("nowhere/evidence.json", "could not write"), ("cache", "is a folder")] {
+        let refused = run(&[ask, &["--save", file]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+        assert!(text(&refused.stderr).contains(words), "{}", text(&refused.stderr));
+    }
+    assert_eq!(charged(), before, "nothing was paid");
+    let free = run(&["chat", "Who came?", "--model", "tiny", "--save", "free.json"]);
+    assert!(text(&free.stderr).contains("tiny is free"), "{}", text(&free.stderr));
 }
 
 #[test]
