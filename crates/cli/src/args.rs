@@ -331,9 +331,9 @@ pub(crate) enum ReceiptCommand {
     },
     /// Check a receipt: signatures, split, inclusion; with --replay also the answer, the scores and the weights.
     Verify {
-        /// A receipt's hash, or a file that `chat --save` wrote.
+        /// A receipt's hash, or a file that `chat --save` or the web app wrote.
         receipt: String,
-        /// Run the model again and compare bit for bit.
+        /// Run the model again and compare bit for bit; this needs the file, which has the request and the answer.
         #[arg(long)]
         replay: bool,
         /// The data directory that holds model and index for the replay.

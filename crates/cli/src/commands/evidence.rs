@@ -1,4 +1,5 @@
-//! What `chat --save` writes and `receipt verify` reads: a receipt with everything needed to check and replay it.
+//! What `chat --save` and the web app write and `receipt verify` reads: a receipt with everything needed to check and
+//! replay it.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -59,8 +60,8 @@ impl Evidence {
         let bytes = std::fs::metadata(path).with_context(|| format!("could not read {shown}"))?.len();
         ensure!(bytes <= FILE_BYTES_MAX, "{shown} has {bytes} bytes; at most {FILE_BYTES_MAX} are read");
         let text = std::fs::read_to_string(path).with_context(|| format!("could not read {shown}"))?;
-        let evidence: Self =
-            serde_json::from_str(&text).with_context(|| format!("{shown} is not what `chat --save` writes"))?;
+        let evidence: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{shown} is not what `chat --save` or the web app writes"))?;
         let found = evidence.version;
         ensure!(found == VERSION, "{shown} has version {found}; this program reads version {VERSION}");
         Ok(evidence)

@@ -234,7 +234,8 @@ fn compare(stage: Stage, name: &str, expected: String, found: String) -> Check {
 async fn replay_evidence(gathered: &Gathered, data_dir: &Path, model: Option<PathBuf>) -> Result<VerifyReport> {
     let disclosure = gathered.disclosure.clone();
     let disclosure = disclosure.context(
-        "a replay needs the request and the answer, which only the payer has: name a file that `chat --save` wrote",
+        "a replay needs the request and the answer, which only the payer has: name a file that `chat --save` or the web \
+         app wrote",
     )?;
     ensure!(data_dir.join("FORMAT").is_file(), "{} is not the data directory of a node", data_dir.display());
     let store = open_store(data_dir)?;
