@@ -9,8 +9,10 @@ mod config;
 mod demo;
 #[cfg(test)]
 mod documented;
+mod jobs;
 mod node;
 mod output;
+mod pools;
 mod progress;
 
 use std::process::ExitCode;
