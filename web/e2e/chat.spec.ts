@@ -163,3 +163,29 @@ test("with as many conversations as are kept, a question is not asked and its te
   expect(asked).toBe(0);
   expect(watched.errors).toEqual([]);
 });
+
+test("two tabs see each other's conversations, and what one deleted is gone from the other", async ({
+  page,
+  context,
+  watched,
+}) => {
+  await page.goto("/chat");
+  await settled(page);
+  const other = await context.newPage();
+  await other.goto("/chat");
+  await settled(other);
+  await page.getByRole("button", { name: /Model$/ }).click();
+  await page.getByRole("option", { name: "tiny" }).click();
+  await ask(page, "Who else is reading this?");
+  const kept = (tab: Page) =>
+    tab.getByRole("navigation", { name: "Conversations" }).getByText("Who else is reading this?");
+  await expect(kept(page)).toBeVisible();
+  await expect(kept(other)).toBeVisible();
+  await expect(messages(page).getByRole("button", { name: "Stop" })).toBeHidden();
+  await other.getByRole("button", { name: /^Delete the conversation Who else/ }).click();
+  await other.getByRole("button", { name: "Delete the conversation", exact: true }).click();
+  await expect(kept(other)).toBeHidden();
+  await expect(kept(page)).toBeHidden();
+  await expect(page.getByText("That conversation is not kept in this browser.")).toBeVisible();
+  expect(watched.errors).toEqual([]);
+});
