@@ -136,3 +136,56 @@ test("a paid conversation is stopped, edited and branched, and says what all of 
   await expect(messages(page).getByText("answer 1 of 2")).toBeVisible();
   expect(watched.errors).toEqual([]);
 });
+
+test("with as many conversations as are kept, a question is not asked and its text stays", async ({
+  page,
+  watched,
+}) => {
+  await page.addInitScript(() => {
+    for (let at = 0; at < 200; at += 1) {
+      const id = `old-${at}`;
+      const kept = { id, title: id, model: "tiny", changedAtMs: at, messages: {}, shown: {} };
+      localStorage.setItem(`openledger.chat.${id}`, JSON.stringify(kept));
+    }
+  });
+  let asked = 0;
+  await page.route("**/v1/chat/completions", (route) => {
+    asked += 1;
+    return route.continue();
+  });
+  await page.goto("/chat");
+  await settled(page);
+  await ask(page, "Is there room for me?");
+  await expect(page.getByText(/keeps 200 conversations/)).toBeVisible();
+  await expect(page.getByRole("main").getByRole("textbox", { name: "Your question" })).toHaveValue(
+    "Is there room for me?",
+  );
+  expect(asked).toBe(0);
+  expect(watched.errors).toEqual([]);
+});
+
+test("two tabs see each other's conversations, and what one deleted is gone from the other", async ({
+  page,
+  context,
+  watched,
+}) => {
+  await page.goto("/chat");
+  await settled(page);
+  const other = await context.newPage();
+  await other.goto("/chat");
+  await settled(other);
+  await page.getByRole("button", { name: /Model$/ }).click();
+  await page.getByRole("option", { name: "tiny" }).click();
+  await ask(page, "Who else is reading this?");
+  const kept = (tab: Page) =>
+    tab.getByRole("navigation", { name: "Conversations" }).getByText("Who else is reading this?");
+  await expect(kept(page)).toBeVisible();
+  await expect(kept(other)).toBeVisible();
+  await expect(messages(page).getByRole("button", { name: "Stop" })).toBeHidden();
+  await other.getByRole("button", { name: /^Delete the conversation Who else/ }).click();
+  await other.getByRole("button", { name: "Delete the conversation", exact: true }).click();
+  await expect(kept(other)).toBeHidden();
+  await expect(kept(page)).toBeHidden();
+  await expect(page.getByText("That conversation is not kept in this browser.")).toBeVisible();
+  expect(watched.errors).toEqual([]);
+});

@@ -167,6 +167,17 @@ test("a newcomer contributes, trains, publishes, asks, checks and is paid", asyn
     await expect(main.getByText("fails", { exact: true })).toHaveCount(0);
   });
 
+  await test.step("what is saved of it is checked on the command line", async () => {
+    const saved = page.waitForEvent("download");
+    await main.getByRole("button", { name: "Save the evidence" }).click();
+    const file = await saved;
+    expect(file.suggestedFilename()).toMatch(/^answer-[0-9a-f]{8}\.json$/);
+    await expect(main.getByText(`receipt verify --replay ${file.suggestedFilename()}`)).toBeVisible();
+    expect(await openledger(setting, 0, "receipt", "verify", await file.path())).toMatch(
+      /^all \d+ checks hold$/m,
+    );
+  });
+
   await test.step("the receipt stands in a final epoch", async () => {
     await page.goto(receipt);
     await main.getByRole("button", { name: "Verify this receipt" }).click();

@@ -331,9 +331,9 @@ pub(crate) enum ReceiptCommand {
     },
     /// Check a receipt: signatures, split, inclusion; with --replay also the answer, the scores and the weights.
     Verify {
-        /// A receipt's hash, or a file that `chat --save` wrote.
+        /// A receipt's hash, or a file that `chat --save` or the web app wrote.
         receipt: String,
-        /// Run the model again and compare bit for bit.
+        /// Run the model again and compare bit for bit; this needs the file, which has the request and the answer.
         #[arg(long)]
         replay: bool,
         /// The data directory that holds model and index for the replay.
@@ -392,9 +392,9 @@ pub(crate) struct DoctorOptions {
     /// Print the result as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
-    /// The data directory to look at.
-    #[arg(long, env = "OPENLEDGER_DATA_DIR", default_value = "openledger-data", value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
+    /// The node that is looked at, as `up` would start it.
+    #[command(flatten)]
+    pub(crate) node: UpOptions,
 }
 
 /// Prints the completions of `shell`.

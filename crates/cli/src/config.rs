@@ -35,7 +35,7 @@ pub(crate) struct Config {
     pub(crate) epoch_seconds: u64,
     /// Receipts after which an epoch is closed at once.
     pub(crate) epoch_receipts_max: u64,
-    /// Seconds in which a posted epoch can be challenged.
+    /// Seconds in which a posted epoch can be challenged. Counts at the first start alone, when the network is made.
     pub(crate) challenge_window_s: u64,
     /// How long answers are kept for retries.
     pub(crate) retention: Retention,

@@ -7,8 +7,12 @@ mod args;
 mod commands;
 mod config;
 mod demo;
+#[cfg(test)]
+mod documented;
+mod jobs;
 mod node;
 mod output;
+mod pools;
 mod progress;
 
 use std::process::ExitCode;

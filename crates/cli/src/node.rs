@@ -1,6 +1,7 @@
 //! A node: chain, model server, training, settlement and gateway on one data directory. Wiring only.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -80,6 +81,7 @@ impl Node {
         let settler = ChainClient::connect(&url, accounts::development(accounts::SETTLER)?).await?;
         register_base(&url, &catalog).await?;
         let hub = Arc::new(Hub::new(settler));
+        let window_s = challenge_window(&hub, config).await?;
         let (address, key) = (operator.address(), Arc::new(operator.clone()));
         let till = Till::new(ledger.clone(), hub.clone(), key, address, TillOptions::default());
         let worker = SettlementWorker::new(ledger.clone(), hub, worker_options(config));
@@ -95,7 +97,7 @@ impl Node {
             chain_trouble: chain.trouble(),
             settlement,
             store,
-            site: site(&rpc, config),
+            site: site(&rpc, config, window_s),
         };
         let gateway = Gateway::start(config.http_listen, parts).await?;
         let worker = tokio::spawn(worker.run(stopped));
@@ -148,17 +150,30 @@ impl Node {
 }
 
 /// Every node of this program is a development network; its faucet gives what a few hundred answers cost.
-fn site(rpc: &RpcServer, config: &Config) -> Site {
+fn site(rpc: &RpcServer, config: &Config, challenge_window_s: u64) -> Site {
     Site {
         rpc_url: rpc.http_url(),
         ws_url: rpc.ws_url(),
         block_time_s: config.block_time_s,
-        challenge_window_s: config.challenge_window_s,
+        challenge_window_s,
         development: true,
         faucet: Some(Wei::from_open(FAUCET_OPEN)),
         public_url: config.public_url.clone(),
         hosts: config.hosts.clone(),
     }
+}
+
+/// The hub's window holds; the configuration's went into the genesis, and changes nothing afterwards.
+async fn challenge_window(hub: &Hub, config: &Config) -> Result<u64> {
+    let window_s = hub.challenge_window().await.context("could not read the hub's challenge window")?;
+    let configured_s = config.challenge_window_s;
+    if window_s != configured_s {
+        tracing::warn!(
+            "challenge_window_s = {configured_s} has no effect: it counts when a network is made, and this one's hub has \
+             {window_s}"
+        );
+    }
+    Ok(window_s)
 }
 
 /// A small model's context bounds what can be served, whatever the configuration allows.
@@ -179,7 +194,7 @@ fn worker_options(config: &Config) -> WorkerOptions {
 
 /// Makes the data directory, or refuses one that a newer program has written.
 fn check_format(data_dir: &Path) -> Result<()> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("could not make {}", data_dir.display()))?;
+    make_private(data_dir).with_context(|| format!("could not make {}", data_dir.display()))?;
     let path = data_dir.join("FORMAT");
     match std::fs::read_to_string(&path) {
         Ok(text) => match text.trim().parse::<u32>() {
@@ -191,10 +206,24 @@ fn check_format(data_dir: &Path) -> Result<()> {
             _ => bail!("{} is not a data directory: {:?} is not a format number", data_dir.display(), text.trim()),
         },
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            std::fs::write(&path, format!("{FORMAT}\n")).with_context(|| format!("could not write {}", path.display()))
+            write_whole(&path, format!("{FORMAT}\n").as_bytes())
         }
         Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
     }
+}
+
+/// Makes a folder that its owner alone can read: questions and answers are kept in it. One that is there stays as it is.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file that is there as a whole or not at all, whenever the disk is full or the machine stops.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, bytes)
+        .and_then(|()| std::fs::File::open(&partial)?.sync_all())
+        .and_then(|()| std::fs::rename(&partial, path))
+        .with_context(|| format!("could not write {}", path.display()))
 }
 
 async fn start_chain(data_dir: &Path, config: &Config) -> Result<(Chain, RpcServer)> {
@@ -219,11 +248,7 @@ fn load_or_make_genesis(path: &PathBuf, config: &Config) -> Result<alloy_genesis
         Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| format!("{} is damaged", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let made = make_genesis(config)?;
-            let partial = path.with_extension("partial");
-            std::fs::write(&partial, serde_json::to_vec_pretty(&made)?)
-                .and_then(|()| std::fs::File::open(&partial)?.sync_all())
-                .and_then(|()| std::fs::rename(&partial, path))
-                .with_context(|| format!("could not write {}", path.display()))?;
+            write_whole(path, &serde_json::to_vec_pretty(&made)?)?;
             Ok(made)
         }
         Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),

@@ -172,6 +172,9 @@ pub struct ClaimEntry {
 pub struct Statement {
     /// Whose.
     pub account: Address,
-    /// What each answer earned it.
+    /// What each answer earned it, the newest first.
     pub data: Vec<StatementLine>,
+    /// Where older answers begin that are not in it; `None` where all are.
+    #[serde(default)]
+    pub next_after: Option<u64>,
 }

@@ -464,6 +464,14 @@ impl Datanets {
         Ok((sent, id))
     }
 
+    /// How many Datanets there are; their numbers go from 1 to it.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn count(&self) -> Result<u64, ChainError> {
+        self.client.call(DATANET_REGISTRY, &IDatanetRegistry::datanetCountCall {}).await
+    }
+
     /// A Datanet.
     ///
     /// # Errors

@@ -23,6 +23,8 @@ pub const ATTEMPTS_MAX: u32 = 8;
 pub const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of an upload sent in one request.
 pub const UPLOAD_CHUNK_BYTES: usize = 4 * 1024 * 1024;
+/// Lines of a statement after which no further page of it is read: some hundred requests, and a few megabytes.
+pub const STATEMENT_LINES_MAX: usize = 100_000;
 /// First pause before another try.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Time to connect.
@@ -325,12 +327,23 @@ impl GatewayClient {
         self.get(&format!("v1/accounts/{account}/claim")).await
     }
 
-    /// What each answer earned an account.
+    /// What each answer earned an account, the newest first: read page by page until the end, or until
+    /// [`STATEMENT_LINES_MAX`] lines are there, where [`Statement::next_after`] says that there are more.
     ///
     /// # Errors
     /// [`GatewayError`].
     pub async fn statement(&self, account: Address) -> Result<Statement, GatewayError> {
-        self.get(&format!("v1/statements/{account}")).await
+        let path = format!("v1/statements/{account}");
+        let mut whole: Statement = self.get(&path).await?;
+        while let Some(after) = whole.next_after
+            && whole.data.len() < STATEMENT_LINES_MAX
+        {
+            let page: Statement = self.get(&format!("{path}?after={after}")).await?;
+            // Lines are numbered downwards; a page that leads nowhere ends the statement.
+            whole.next_after = page.next_after.filter(|next| *next < after && !page.data.is_empty());
+            whole.data.extend(page.data);
+        }
+        Ok(whole)
     }
 
     /// The models that can be asked.

@@ -17,6 +17,8 @@ pub use chain::{ChainClient, ChainError, RECEIPT_WAIT_MAX, SentTransaction, Stan
 pub use channel::{CHANNELS_MAX, DepositBy, PayerChannel, PayerError, PayerOptions, Wallet};
 pub use contracts::{Contribution, Datanets, Hub, Models, REVOCATION_BLOCKS_MAX, Revocation, SnapshotPost, Stakers};
 pub use disputes::{DISPUTE_BLOCKS_MAX, Dispute, Fault, disputes_of};
-pub use gateway::{ATTEMPTS_MAX, BODY_BYTES_MAX, GatewayClient, GatewayError, Refunded, UPLOAD_CHUNK_BYTES};
+pub use gateway::{
+    ATTEMPTS_MAX, BODY_BYTES_MAX, GatewayClient, GatewayError, Refunded, STATEMENT_LINES_MAX, UPLOAD_CHUNK_BYTES,
+};
 pub use revert::decode_revert;
 pub use stream::ChatStream;

@@ -1,7 +1,7 @@
 import { privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
 import { voucherMessage } from "../chain/typed-data";
-import { afterCharge, callsLeft, corrected, left } from "./account";
+import { afterCharge, callsLeft, chargedOf, corrected, left, missing } from "./account";
 import { BadOffer, fromHeader, type Offer, takeOffer, toHeader, voucherPayment } from "./x402";
 
 const hub = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
@@ -38,6 +38,22 @@ it("counts what is left, and never below zero", () => {
   expect(left(onChain, 95n)).toBe(0n);
   expect(callsLeft(onChain, 30n, 15n)).toBe(4n);
   expect(callsLeft(onChain, 30n, 0n)).toBe(0n);
+});
+
+it("names a deposit that is enough, also where more was charged than is there", () => {
+  expect(missing(onChain, 30n, 60n)).toBe(0n);
+  expect(missing(onChain, 30n, 61n)).toBe(1n);
+  expect(missing(onChain, 95n, 15n)).toBe(20n);
+  const after = { ...onChain, balance: onChain.balance + 20n };
+  expect(missing(after, 95n, 15n)).toBe(0n);
+});
+
+it("does not take a charge of an earlier chain for one of this chain", () => {
+  expect(chargedOf(onChain, 30n)).toBe(30n);
+  expect(chargedOf(onChain, null)).toBe(20n);
+  expect(chargedOf(onChain, 10n)).toBe(20n);
+  expect(chargedOf(onChain, 101n)).toBe(20n);
+  expect(chargedOf({ balance: 0n, totalClaimed: 0n, withdrawAmount: 0n, withdrawableAt: 0 }, 500n)).toBe(0n);
 });
 
 it("takes over a charge that adds up, and no other", () => {

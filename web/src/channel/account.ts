@@ -17,10 +17,29 @@ export interface OnChainChannel {
   withdrawableAt: number;
 }
 
+/** What is not charged yet; below zero where more was charged than the channel holds. */
+const rest = (onChain: OnChainChannel, charged: bigint) => onChain.balance - onChain.withdrawAmount - charged;
+
 /** What can still be spent. */
 export function left(onChain: OnChainChannel, charged: bigint): bigint {
-  const rest = onChain.balance - onChain.withdrawAmount - charged;
-  return rest > 0n ? rest : 0n;
+  const unspent = rest(onChain, charged);
+  return unspent > 0n ? unspent : 0n;
+}
+
+/** What must be deposited before a request of at most `amount` can be paid; 0 where it can be already. */
+export function missing(onChain: OnChainChannel, charged: bigint, amount: bigint): bigint {
+  const lacking = amount - rest(onChain, charged);
+  return lacking > 0n ? lacking : 0n;
+}
+
+/**
+ * What was charged as far as chain and browser know. More than the channel holds cannot have been charged on it: such a
+ * count is of another chain's channel with the same id, as the development networks of one machine have them. Where it
+ * is wrong all the same, the node corrects it with the payer's own voucher.
+ */
+export function chargedOf(onChain: OnChainChannel, stored: bigint | null): bigint {
+  const known = stored !== null && stored <= onChain.balance ? stored : 0n;
+  return known > onChain.totalClaimed ? known : onChain.totalClaimed;
 }
 
 /** How many requests of at most `amount` can still be paid. */

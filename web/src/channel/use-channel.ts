@@ -13,7 +13,16 @@ import { type ChannelConfig, channelConfig, channelId, voucherMessage } from "..
 import { Wei } from "../ui/values";
 import { NotConnected, useSend, useSignTypedData } from "../wallet/send";
 import { useWallet } from "../wallet/wallet";
-import { afterCharge, corrected, left, type OnChainChannel, storeCharge, storedCharge } from "./account";
+import {
+  afterCharge,
+  chargedOf,
+  corrected,
+  left,
+  missing,
+  type OnChainChannel,
+  storeCharge,
+  storedCharge,
+} from "./account";
 import {
   BUSY,
   EXCEEDS_BALANCE,
@@ -121,8 +130,7 @@ async function readChannel(info: ChainInfo, config: ChannelConfig): Promise<Chan
     readContract(info.client, { ...hub, functionName: "pendingWithdrawal", args: [id] }),
   ]);
   const onChain = { balance, totalClaimed, withdrawAmount, withdrawableAt: Number(withdrawableAt) };
-  const known = storedCharge(id) ?? 0n;
-  const charged = known > totalClaimed ? known : totalClaimed;
+  const charged = chargedOf(onChain, storedCharge(id));
   return { id, config, onChain, charged, left: left(onChain, charged) };
 }
 
@@ -286,7 +294,8 @@ export function usePaidAsk(): (request: Record<string, unknown>, options?: AskOp
     let channel = await fresh(payer);
     let why = "";
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-      if (channel.left < ceiling) throw new DepositNeeded(first, ceiling - channel.left);
+      const lacking = missing(channel.onChain, channel.charged, ceiling);
+      if (lacking > 0n) throw new DepositNeeded(first, lacking);
       options.onStep?.("signing");
       const payment = toHeader(
         voucherPayment(first, channel.config, await voucher(channel, ceiling, model), identifier),

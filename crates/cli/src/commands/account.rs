@@ -73,6 +73,9 @@ async fn earnings(context: &Context, json: bool, account: Option<Address>) -> Re
     let credit = Credit::read(context, &chain, account).await?;
     let staked = chain.stakers().earned(credit.account).await.context("could not read the staker pool")?;
     let statement = context.gateway()?.statement(credit.account).await.context("could not read the statement")?;
+    if statement.next_after.is_some() {
+        note(format_args!("only the newest {} answers are listed; there are more", statement.data.len()));
+    }
     if json {
         return output::json(&json!({
             "account": credit.account, "final_epoch": credit.epoch, "credited_wei": credit.credited,

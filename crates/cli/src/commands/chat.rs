@@ -1,15 +1,13 @@
 //! `openledger chat`: one question, paid out of a channel.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use openledger_primitives::Wei;
 use openledger_sdk::api::{ChatAnswer, ChatRequest};
 use openledger_sdk::{ChatStream, DepositBy, GatewayClient, GatewayError, PayerOptions, Wallet};
 use serde_json::{Value, json};
 
 use super::Context;
-use super::evidence::Evidence;
+use super::evidence::{Evidence, EvidenceFile};
 use crate::args::ChatOptions;
 use crate::output::{self, line, note};
 
@@ -27,13 +25,15 @@ pub(crate) async fn run(context: &Context, options: ChatOptions) -> Result<()> {
         let quote = gateway.quote(&request).await.context("could not ask for the price")?;
         return show_ceiling(&options, quote.ceiling_wei, deposit);
     }
+    ensure!(!free || options.save.is_none(), "{} is free: its answers have no receipt to save", options.model);
+    let evidence = options.save.as_deref().map(EvidenceFile::create).transpose()?;
     let gateway = if free { gateway } else { gateway.with_wallet(wallet(context, deposit, options.wrapped).await?) };
     let answer = match options.json {
         true => whole(&gateway, &request).await?,
         false => in_pieces(&gateway, &request).await?,
     };
-    match &options.save {
-        Some(path) => save(&gateway, &answer, path).await,
+    match evidence {
+        Some(file) => save(&gateway, &answer, file).await,
         None => Ok(()),
     }
 }
@@ -132,11 +132,11 @@ fn contributors(body: &Value) -> Vec<String> {
     named.collect()
 }
 
-async fn save(gateway: &GatewayClient, answer: &ChatAnswer, path: &Path) -> Result<()> {
-    let receipt = answer.receipt.context("a free answer has no receipt, so there is nothing to save")?;
+async fn save(gateway: &GatewayClient, answer: &ChatAnswer, file: EvidenceFile) -> Result<()> {
+    let receipt = answer.receipt.context("the answer came without its receipt")?;
     let bundle = gateway.receipt(receipt).await.context("could not fetch the receipt")?;
     let disclosure = answer.disclosure().context("the answer came without its disclosure")?;
-    Evidence::new(bundle, disclosure).write(path)?;
+    let path = file.write(&Evidence::new(bundle, disclosure))?;
     note(format_args!("saved; check it with: openledger receipt verify {}", path.display()));
     Ok(())
 }

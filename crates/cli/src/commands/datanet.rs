@@ -4,10 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use openledger_contracts::addresses::DATANET_REGISTRY;
+use openledger_contracts::eip712::licence_hash;
 use openledger_contracts::{DatanetParams, IDatanetRegistry, LicenceTerms};
 use openledger_datanet::{AcceptReport, Format, IngestReport, Mapping, Upload, ingest_file};
 use openledger_primitives::{B256, DatanetId, keccak256};
-use openledger_sdk::{ChainClient, Contribution, GatewayClient, SnapshotPost, UPLOAD_CHUNK_BYTES};
+use openledger_sdk::{ChainClient, GatewayClient, GatewayError, UPLOAD_CHUNK_BYTES};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,11 +17,14 @@ use super::chain::transaction;
 use super::draft::Draft;
 use super::model::plain;
 use crate::args::{ContributeOptions, DatanetCommand, DatanetCreateOptions};
-use crate::output::{self, Table, count, line};
+use crate::output::{self, Table, count, line, note};
+use crate::pools::{Prepared, Taken};
 use crate::progress::Progress;
 
 /// Rejected rows and duplicates that are shown.
 const SHOWN_MAX: usize = 10;
+/// Datanets looked at, from the newest, for one that was created and not registered: one request each.
+const LOOKED_AT_MAX: usize = 100;
 
 /// Runs one of the commands.
 pub(crate) async fn run(context: &Context, json: bool, command: DatanetCommand) -> Result<()> {
@@ -35,31 +39,83 @@ pub(crate) async fn run(context: &Context, json: bool, command: DatanetCommand) 
 }
 
 async fn create(context: &Context, json: bool, options: DatanetCreateOptions) -> Result<()> {
-    let chain = context.chain().await?;
+    let (gateway, chain) = (context.gateway()?, context.chain().await?);
     let terms = json!({
         "commercial_use": options.commercial_use, "derivatives": options.derivatives, "attribution": true,
         "uri": options.licence_uri,
     });
     let params = params(&options);
+    let begun = begun(&gateway, &chain, &params).await?;
     if options.dry_run {
-        let draft = Draft::call(
-            format!("create the Datanet {:?}", options.name),
-            DATANET_REGISTRY,
-            &IDatanetRegistry::createDatanetCall { params },
-        );
-        return draft.show(&chain, json!({"name": options.name, "terms": terms}), json).await;
+        return preview_create(&chain, json, params, &terms, begun).await;
     }
-    let (sent, id) = chain.datanets().create(params).await.context("could not create the Datanet")?;
-    let registered = context.gateway()?.post("v1/datanets", &json!({"id": id, "terms": terms})).await;
-    let shown: Value =
-        registered.with_context(|| format!("Datanet {id} is on chain, but the gateway did not take note of it"))?;
+    let (sent, id) = match begun {
+        Some(id) => {
+            note(format_args!("Datanet {id} is on chain already; the gateway takes note of it now"));
+            (None, id)
+        }
+        None => {
+            let (sent, id) = chain.datanets().create(params).await.context("could not create the Datanet")?;
+            (Some(sent), id)
+        }
+    };
+    let registered = gateway.post("v1/datanets", &json!({"id": id, "terms": terms})).await;
+    let shown: Value = registered.with_context(|| {
+        format!("Datanet {id} is on chain, but the gateway did not take note of it; the same command again tells it")
+    })?;
     if json {
-        return output::json(&json!({"datanet": shown, "transaction": transaction(&sent)}));
+        return output::json(&json!({"datanet": shown, "transaction": sent.as_ref().map(transaction)}));
     }
     line(format_args!("Datanet {id} {:?}", options.name));
     line(format_args!("licence {}", plain(&shown["licence_hash"])));
-    line(format_args!("transaction {} in block {}", sent.hash, sent.block));
+    if let Some(sent) = sent {
+        line(format_args!("transaction {} in block {}", sent.hash, sent.block));
+    }
     Ok(())
+}
+
+/// What `create` would do.
+async fn preview_create(
+    chain: &ChainClient,
+    json: bool,
+    params: DatanetParams,
+    terms: &Value,
+    begun: Option<DatanetId>,
+) -> Result<()> {
+    let name = params.name.clone();
+    if let Some(id) = begun {
+        if json {
+            return output::json(&json!({"dry_run": true, "datanet": id, "name": name, "terms": terms}));
+        }
+        line(format_args!("would have the gateway take note of Datanet {id}, which is on chain already"));
+        return Ok(());
+    }
+    let call = IDatanetRegistry::createDatanetCall { params };
+    let draft = Draft::call(format!("create the Datanet {name:?}"), DATANET_REGISTRY, &call);
+    draft.show(chain, json!({"name": name, "terms": terms}), json).await
+}
+
+/// A Datanet that was created just so by the same account, and of which the gateway does not know: an earlier run ended
+/// between the two. Of all Datanets the newest are looked at.
+async fn begun(gateway: &GatewayClient, chain: &ChainClient, params: &DatanetParams) -> Result<Option<DatanetId>> {
+    let licence = licence_hash(&params.terms);
+    let newest = chain.datanets().count().await.context("could not read how many Datanets there are")?;
+    for id in (1..=newest).rev().take(LOOKED_AT_MAX).map(DatanetId) {
+        let found = chain.datanets().datanet(id).await.with_context(|| format!("could not read Datanet {id}"))?;
+        let same = found.owner == chain.address() && found.name == params.name && found.licenceHash == licence;
+        if same && !is_registered(gateway, id).await? {
+            return Ok(Some(id));
+        }
+    }
+    Ok(None)
+}
+
+async fn is_registered(gateway: &GatewayClient, id: DatanetId) -> Result<bool> {
+    match gateway.get::<Value>(&format!("v1/datanets/{id}")).await {
+        Ok(_) => Ok(true),
+        Err(GatewayError::Refused { status: 404, .. }) => Ok(false),
+        Err(error) => Err(error).context("could not ask the gateway for its Datanets"),
+    }
 }
 
 fn params(options: &DatanetCreateOptions) -> DatanetParams {
@@ -155,15 +211,6 @@ fn file_name(path: &Path) -> Result<String> {
     Ok(name.to_string_lossy().into_owned())
 }
 
-/// A batch as the gateway prepared it.
-#[derive(Debug, Deserialize)]
-struct Prepared {
-    batch_root: B256,
-    record_count: u32,
-    salt: B256,
-    commitment: B256,
-}
-
 /// What the gateway makes of an upload.
 #[derive(Debug, Deserialize)]
 struct Made {
@@ -175,12 +222,6 @@ struct Made {
 #[derive(Debug, Deserialize)]
 struct Preview {
     report: IngestReport,
-}
-
-/// What became of a batch.
-#[derive(Debug, Deserialize)]
-struct Accepted {
-    report: AcceptReport,
 }
 
 async fn contribute(context: &Context, json: bool, options: &ContributeOptions) -> Result<()> {
@@ -235,19 +276,14 @@ async fn commit_and_reveal(
     datanet: DatanetId,
     batch: &Prepared,
 ) -> Result<AcceptReport> {
-    let datanets = chain.datanets();
-    let &Prepared { batch_root, record_count, salt, commitment } = batch;
-    let contribution = Contribution { datanet, batch_root, record_count, salt };
     let mut progress = Progress::new("contribute", 3);
-    datanets.commit(datanet, commitment).await.context("could not commit")?;
+    chain.datanets().commit(datanet, batch.commitment).await.context("could not commit")?;
     progress.set(1, 3, "revealing");
-    let consent = datanets.sign_consent(&contribution).await.context("could not sign the licence")?;
-    datanets.reveal(&contribution, chain.address(), consent.clone()).await.context("could not reveal")?;
+    let consent = batch.reveal(chain, datanet).await?;
     progress.set(2, 3, "deduplicating");
-    let body = json!({"consent": consent});
-    let accepted: Accepted = gateway.post(&format!("v1/batches/{commitment}/revealed"), &body).await?;
-    progress.finish(&format!("{} records accepted", accepted.report.accepted));
-    Ok(accepted.report)
+    let report = batch.accept(gateway, &consent).await?;
+    progress.finish(&format!("{} records accepted", report.accepted));
+    Ok(report)
 }
 
 fn print_accepted(report: &AcceptReport) {
@@ -260,15 +296,6 @@ fn print_accepted(report: &AcceptReport) {
             copy.of_contributor
         ));
     }
-}
-
-/// A snapshot as the gateway took it.
-#[derive(Debug, Deserialize)]
-struct Taken {
-    root: B256,
-    record_count: u64,
-    contributor_count: u32,
-    content_hash: B256,
 }
 
 async fn preview_snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<()> {
@@ -310,17 +337,8 @@ fn exclusion(why: &str) -> &str {
 
 async fn snapshot(context: &Context, json: bool, datanet: DatanetId) -> Result<()> {
     let chain = context.chain().await?;
-    let path = format!("v1/datanets/{datanet}/snapshots");
-    let taken: Taken = context.gateway()?.post(&path, &json!({})).await.context("could not take the snapshot")?;
-    let post = SnapshotPost {
-        root: taken.root,
-        record_count: taken.record_count,
-        contributor_count: taken.contributor_count,
-        content_hash: taken.content_hash,
-        da_commitment: taken.content_hash,
-    };
-    let published = chain.datanets().publish_snapshot(datanet, post).await;
-    let (sent, id) = published.context("could not publish the snapshot; only the Datanet's owner and curators may")?;
+    let taken = Taken::take(&context.gateway()?, datanet).await?;
+    let (sent, id) = taken.publish(&chain, datanet).await?;
     if json {
         return output::json(&json!({
             "datanet": datanet, "snapshot": id, "root": taken.root, "record_count": taken.record_count,

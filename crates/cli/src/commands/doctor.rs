@@ -8,12 +8,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use openledger_engine::pull::present_default;
 use openledger_engine::{KernelPath, Model};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::model::cache_folder;
-use crate::args::DoctorOptions;
+use super::up::configure;
+use crate::args::{DoctorOptions, UpOptions};
 use crate::config::Config;
 use crate::node::FORMAT;
 use crate::output::{self, CHECK_FAILED, Table, line};
@@ -53,7 +55,7 @@ impl Finding {
 
 /// Runs `doctor`.
 pub(crate) async fn run(options: DoctorOptions) -> Result<ExitCode> {
-    let findings = examine(&options.data_dir).await?;
+    let findings = examine(&options.node).await?;
     let failed = findings.iter().any(|finding| finding.verdict == Verdict::Fail);
     if options.json {
         output::json(&json!({"ok": !failed, "findings": findings}))?;
@@ -63,19 +65,17 @@ pub(crate) async fn run(options: DoctorOptions) -> Result<ExitCode> {
     Ok(if failed { ExitCode::from(CHECK_FAILED) } else { ExitCode::SUCCESS })
 }
 
-async fn examine(data_dir: &Path) -> Result<Vec<Finding>> {
+async fn examine(options: &UpOptions) -> Result<Vec<Finding>> {
+    let data_dir = &options.data_dir;
     let mut findings = vec![processor(), memory(), disk(data_dir), format(data_dir), lock(data_dir)];
-    let config = match Config::load(data_dir) {
-        Ok(config) => config,
-        Err(error) => {
-            findings.push(Finding::new("configuration", Verdict::Fail, format!("{error:#}")));
-            Config::default()
-        }
-    };
+    let file = Config::load(data_dir).unwrap_or_else(|error| {
+        findings.push(Finding::new("configuration", Verdict::Fail, format!("{error:#}")));
+        Config::default()
+    });
+    let config = configure(options, file);
     findings.push(rpc_port(config.rpc_listen).await);
     findings.push(http_port(config.http_listen).await);
-    let data_dir = data_dir.to_owned();
-    let rest = move || [model(config.model, &data_dir), pip()];
+    let rest = move || [model(config.model), pip()];
     findings.extend(tokio::task::spawn_blocking(rest).await.context("a check died")?);
     Ok(findings)
 }
@@ -227,14 +227,24 @@ async fn port(
     }
 }
 
-/// The base model must open; where there is none yet, `up` pulls it.
-fn model(named: Option<PathBuf>, data_dir: &Path) -> Finding {
-    let found = named.or_else(|| gguf_in(&data_dir.join("models"))).or_else(|| gguf_in(&cache_folder().ok()?));
-    let Some(path) = found else {
-        return Finding::new("model", Verdict::Warn, "none yet; `openledger up` pulls the default one");
-    };
+/// The base model must open, the one that `up` would take; where that is the default and not here yet, `up` pulls it.
+fn model(named: Option<PathBuf>) -> Finding {
+    match named.map_or_else(pulled_model, |path| Ok(Some(path))) {
+        Ok(Some(path)) => opened(&path),
+        Ok(None) => Finding::new("model", Verdict::Warn, "none yet; `openledger up` pulls the default one"),
+        Err(error) => Finding::new("model", Verdict::Fail, format!("{error:#}")),
+    }
+}
+
+/// The default model, where it was pulled already.
+fn pulled_model() -> Result<Option<PathBuf>> {
+    let present = present_default(&cache_folder()?).context("the default model is not as it should be")?;
+    Ok(present.map(|model| model.path))
+}
+
+fn opened(path: &Path) -> Finding {
     let shown = path.display();
-    match Model::open(&path) {
+    match Model::open(path) {
         Ok(model) => {
             let (config, hash) = (model.config(), model.hash());
             let detail = format!("{shown}: {} with {} layers, hash {hash}", config.architecture.name(), config.layers);
@@ -245,12 +255,6 @@ fn model(named: Option<PathBuf>, data_dir: &Path) -> Finding {
             Finding::new("model", Verdict::Fail, format!("{shown} cannot be opened: {error:#}"))
         }
     }
-}
-
-/// The first GGUF file of a folder, by name.
-fn gguf_in(folder: &Path) -> Option<PathBuf> {
-    let entries = std::fs::read_dir(folder).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-    entries.filter(|path| path.extension().is_some_and(|ending| ending == "gguf")).min()
 }
 
 /// The default model comes in a Python package.

@@ -37,8 +37,13 @@ pub(crate) async fn run(context: &Context, json: bool, command: ReceiptCommand) 
         ReceiptCommand::Verify { receipt, replay, data_dir, model } => {
             let gathered = gather(context, &receipt).await?;
             let mut report = check(context, &gathered).await;
-            if replay {
-                report.extend(replay_evidence(&gathered, &data_dir, model).await?);
+            let replayed = match replay {
+                true => replay_evidence(&gathered, &data_dir, model).await,
+                false => Ok(VerifyReport::default()),
+            };
+            match replayed {
+                Ok(further) => report.extend(further),
+                Err(error) => return unreplayed(report, json, error),
             }
             conclude(&report, json)
         }
@@ -229,7 +234,8 @@ fn compare(stage: Stage, name: &str, expected: String, found: String) -> Check {
 async fn replay_evidence(gathered: &Gathered, data_dir: &Path, model: Option<PathBuf>) -> Result<VerifyReport> {
     let disclosure = gathered.disclosure.clone();
     let disclosure = disclosure.context(
-        "a replay needs the request and the answer, which only the payer has: name a file that `chat --save` wrote",
+        "a replay needs the request and the answer, which only the payer has: name a file that `chat --save` or the web \
+         app wrote",
     )?;
     ensure!(data_dir.join("FORMAT").is_file(), "{} is not the data directory of a node", data_dir.display());
     let store = open_store(data_dir)?;
@@ -270,6 +276,13 @@ fn replay(
     let report = verify_replay(receipt, disclosure, &mut replayer).context("the replay could not run");
     server.shutdown();
     report
+}
+
+/// A replay that could not run fails the command, but not before it has said what was checked without one.
+fn unreplayed(mut report: VerifyReport, json: bool, error: anyhow::Error) -> Result<ExitCode> {
+    report.missing.push(format!("replay: {error:#}"));
+    conclude(&report, json)?;
+    Err(error)
 }
 
 /// Prints the findings; the exit code says whether all of them are good.

@@ -1,16 +1,15 @@
 //! `openledger train`: recipes, fine-tuning jobs and the models that they make.
 
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use openledger_contracts::addresses::MODEL_REGISTRY;
 use openledger_contracts::{IModelRegistry, ModelParams, SolValue as _};
 use openledger_primitives::{B256, Bytes, DatanetId, SnapshotId, Wei};
 use openledger_sdk::GatewayClient;
 use openledger_settlement::split::BPS_WHOLE;
 use openledger_train::{
-    EncodeReport, Estimate, Evaluation, Happening, JobId, JobState, Moment, Phase, Preset, Price, Recipe, RecordBody,
+    EncodeReport, Estimate, Evaluation, Happening, JobId, JobState, Moment, Preset, Price, Recipe, RecordBody,
     SnapshotRef, Terms,
 };
 use serde::Deserialize;
@@ -21,11 +20,10 @@ use super::chain::transaction;
 use super::draft::Draft;
 use super::model::plain;
 use crate::args::{RecipeOptions, RecipePreset, TrainCommand, TrainStartOptions};
+use crate::jobs::{self, phase_name};
 use crate::output::{self, Table, line, note};
 use crate::progress::Progress;
 
-/// Pause between two looks at a job.
-const POLL: Duration = Duration::from_millis(500);
 /// Refused records that are shown.
 const SHOWN_MAX: usize = 10;
 
@@ -171,19 +169,6 @@ async fn estimate(gateway: &GatewayClient, json: bool, submission: &Value) -> Re
     Ok(())
 }
 
-/// A page of a job's events.
-#[derive(Debug, Deserialize)]
-struct Events {
-    data: Vec<Event>,
-    next_after: u64,
-}
-
-/// Something that happened; kinds that this program does not know are skipped.
-#[derive(Debug, Deserialize)]
-struct Event {
-    happening: Value,
-}
-
 /// What came of a job.
 #[derive(Debug, Default)]
 struct Outcome {
@@ -197,27 +182,8 @@ struct Outcome {
 
 /// Shows a job's progress until it ends.
 async fn follow(gateway: &GatewayClient, id: JobId) -> Result<Outcome> {
-    let (mut outcome, mut after) = (Outcome::default(), 0);
-    let mut progress = Progress::new("train", 1);
-    loop {
-        // The state is read first, so that the events read after it are all that led to it.
-        let job: Value = gateway.get(&format!("v1/fine_tuning/jobs/{id}")).await?;
-        let state = serde_json::from_value(job["state"].clone()).context("a state that this program does not know")?;
-        let page: Events = gateway.get(&format!("v1/fine_tuning/jobs/{id}/events?after={after}")).await?;
-        let caught_up = page.data.is_empty();
-        after = page.next_after;
-        for event in page.data {
-            if let Ok(happening) = serde_json::from_value(event.happening) {
-                outcome.take(happening, &mut progress);
-            }
-        }
-        match state {
-            JobState::Done if caught_up => break,
-            JobState::Done => {}
-            JobState::Queued | JobState::Running => tokio::time::sleep(POLL).await,
-            _ => bail!("job {id} is {}: {}", plain(&job["state"]), job["error"].as_str().unwrap_or("no reason given")),
-        }
-    }
+    let (mut outcome, mut progress) = (Outcome::default(), Progress::new("train", 1));
+    jobs::follow(gateway, id, |happening| outcome.take(happening, &mut progress)).await?;
     progress.finish(&format!("{} steps, {:.0} tokens/s", outcome.steps, outcome.tokens_per_s()));
     Ok(outcome)
 }
@@ -263,18 +229,6 @@ impl Outcome {
             ));
         }
         Ok(())
-    }
-}
-
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Encoding => "encoding",
-        Phase::MeasuringBase => "measuring the base model",
-        Phase::Training => "training",
-        Phase::MeasuringTuned => "measuring the tuned model",
-        Phase::Influence => "building the influence index",
-        Phase::Suffixes => "building the suffix index",
-        Phase::Writing => "writing the artifact",
     }
 }
 

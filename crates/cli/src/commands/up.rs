@@ -14,7 +14,7 @@ use crate::output::line;
 
 /// Runs `up`.
 pub(crate) async fn run(options: UpOptions) -> Result<()> {
-    let config = configure(&options)?;
+    let config = configure(&options, Config::load(&options.data_dir)?);
     let model = model_path(config.model.as_deref()).await?;
     let node = Node::start(&options.data_dir, &config, &model).await?;
     // Whoever reads the addresses may stop the node at once, so it listens for that before it names them.
@@ -27,9 +27,9 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     Ok(())
 }
 
-/// Flag or environment, else the file, else the default.
-fn configure(options: &UpOptions) -> Result<Config> {
-    let mut config = Config::load(&options.data_dir)?;
+/// Flag or environment, else what the file says, else the default.
+pub(crate) fn configure(options: &UpOptions, file: Config) -> Config {
+    let mut config = file;
     config.rpc_listen = options.rpc_listen.unwrap_or(config.rpc_listen);
     config.http_listen = options.http_listen.unwrap_or(config.http_listen);
     config.public_url = options.public_url.clone().or(config.public_url);
@@ -38,7 +38,7 @@ fn configure(options: &UpOptions) -> Result<Config> {
     }
     config.block_time_s = options.block_time_s.unwrap_or(config.block_time_s);
     config.model = options.model.clone().or(config.model);
-    Ok(config)
+    config
 }
 
 /// The model named, or the default one, pulled into the cache where `model pull` puts it too.
@@ -72,17 +72,17 @@ fn announce(node: &Node, data_dir: &Path) -> Result<()> {
 }
 
 /// What stops a node.
-struct StopSignals {
+pub(crate) struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
+    pub(crate) fn listen() -> std::io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}

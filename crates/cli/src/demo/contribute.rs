@@ -3,14 +3,14 @@
 use anyhow::{Context as _, Result};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use openledger_contracts::{DatanetParams, LicenceTerms};
-use openledger_primitives::{B256, DatanetId, Wei, keccak256};
-use openledger_sdk::{ChainClient, Contribution, SnapshotPost};
+use openledger_primitives::{DatanetId, Wei, keccak256};
+use openledger_sdk::ChainClient;
 use openledger_train::SnapshotRef;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Demo, fixture, report::Report};
 use crate::accounts;
+use crate::pools::{Prepared, Taken};
 use crate::progress::Progress;
 
 /// Contributors that act at the same time.
@@ -28,28 +28,10 @@ pub(super) struct Snapshots {
     pub(super) full: SnapshotRef,
 }
 
-/// A batch as the gateway prepared it.
-#[derive(Debug, Deserialize)]
-struct Prepared {
-    batch_root: B256,
-    record_count: u32,
-    salt: B256,
-    commitment: B256,
-}
-
 /// One contributor with its batch.
 struct Contributor {
     client: ChainClient,
     batch: Prepared,
-}
-
-/// A snapshot as the gateway took it.
-#[derive(Debug, Deserialize)]
-struct Taken {
-    root: B256,
-    record_count: u64,
-    contributor_count: u32,
-    content_hash: B256,
 }
 
 impl Demo<'_> {
@@ -135,38 +117,19 @@ impl Demo<'_> {
 
     async fn reveal(&self, datanet: DatanetId, contributors: &[Contributor]) -> Result<()> {
         let reveals = contributors.iter().map(|one| async move {
-            let contribution = one.contribution(datanet);
-            let datanets = one.client.datanets();
-            let consent = datanets.sign_consent(&contribution).await?;
-            datanets.reveal(&contribution, one.client.address(), consent.clone()).await?;
-            let path = format!("v1/batches/{}/revealed", one.batch.commitment);
-            let _: Value = self.gateway.post(&path, &json!({"consent": consent})).await?;
-            Ok::<_, anyhow::Error>(())
+            let consent = one.batch.reveal(&one.client, datanet).await?;
+            one.batch.accept(&self.gateway, &consent).await.map(drop)
         });
         let reveals = futures::stream::iter(reveals).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>();
         reveals.await.map(drop).context("could not reveal")
     }
 
     async fn snapshot(&self, datanet: DatanetId, report: &mut Report) -> Result<SnapshotRef> {
-        let taken: Taken = self.gateway.post(&format!("v1/datanets/{datanet}/snapshots"), &json!({})).await?;
-        let post = SnapshotPost {
-            root: taken.root,
-            record_count: taken.record_count,
-            contributor_count: taken.contributor_count,
-            content_hash: taken.content_hash,
-            da_commitment: taken.content_hash,
-        };
-        let (_, snapshot) = self.builder.datanets().publish_snapshot(datanet, post).await?;
+        let taken = Taken::take(&self.gateway, datanet).await?;
+        let (_, snapshot) = taken.publish(&self.builder, datanet).await?;
         report.records = taken.record_count;
         report.contributors = u64::from(taken.contributor_count);
         Ok(SnapshotRef { datanet, snapshot, root: taken.root })
-    }
-}
-
-impl Contributor {
-    fn contribution(&self, datanet: DatanetId) -> Contribution {
-        let Prepared { batch_root, record_count, salt, .. } = self.batch;
-        Contribution { datanet, batch_root, record_count, salt }
     }
 }
 

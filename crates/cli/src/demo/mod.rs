@@ -14,13 +14,13 @@ mod verify;
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use openledger_primitives::Wei;
 use openledger_sdk::{ChainClient, GatewayClient};
 
 use crate::accounts;
 use crate::args::DemoOptions;
-use crate::commands::up::model_path;
+use crate::commands::up::{StopSignals, model_path};
 use crate::config::Config;
 use crate::demo::fixture::Fixture;
 use crate::demo::report::Report;
@@ -37,12 +37,17 @@ const STAKE_OPEN: u64 = 1000;
 /// Runs the demonstration.
 pub(crate) async fn run(options: DemoOptions) -> Result<()> {
     let started = Instant::now();
+    let model = model_path(options.model.as_deref()).await?;
+    // Whoever stops the demonstration finds its folder gone all the same.
+    let mut stop = StopSignals::listen().context("could not listen for Ctrl-C and SIGTERM")?;
     let temporary = tempfile::Builder::new().prefix("openledger-demo-").tempdir().context("no temporary folder")?;
     let data_dir = options.data_dir.as_deref().unwrap_or(temporary.path());
-    let model = model_path(options.model.as_deref()).await?;
     let node = Node::start(data_dir, &config(), &model).await?;
     note(format_args!("node is up: chain RPC {}, gateway {}", node.rpc_url(), node.gateway_url()));
-    let outcome = Demo::new(&node).await?.run().await;
+    let outcome = tokio::select! {
+        outcome = Demo::run_on(&node) => outcome,
+        () = stop.wait() => Err(anyhow!("the demonstration was stopped")),
+    };
     let blocks = node.blocks();
     node.shutdown().await;
     let mut report = outcome?;
@@ -96,6 +101,10 @@ impl<'n> Demo<'n> {
             payer: connect(accounts::PAYER).await?,
             gateway: GatewayClient::new(&node.gateway_url())?,
         })
+    }
+
+    async fn run_on(node: &'n Node) -> Result<Report> {
+        Self::new(node).await?.run().await
     }
 
     async fn run(&self) -> Result<Report> {

@@ -1,16 +1,14 @@
 //! The builder trains two adapters on the snapshot and publishes them.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use openledger_contracts::{ModelParams, SolValue as _};
 use openledger_primitives::{Bytes, Wei};
-use openledger_train::{Happening, JobId, JobState, Moment, Phase, Preset, Recipe, SnapshotRef};
-use serde::Deserialize;
+use openledger_train::{Happening, JobId, Moment, Preset, Recipe, SnapshotRef};
 use serde_json::{Value, json};
 
 use super::contribute::Snapshots;
 use super::{Demo, report::Report};
+use crate::jobs::{self, phase_name};
 use crate::progress::Progress;
 
 /// What the model is told before every question.
@@ -25,16 +23,6 @@ const PRICE_IN_WEI: u128 = 10_000_000_000_000;
 const PRICE_OUT_WEI: u128 = 100_000_000_000_000;
 /// Longest technique name in tokens, with room.
 const ANSWER_TOKENS_MAX: u32 = 16;
-/// Pause between two looks at a job.
-const POLL: Duration = Duration::from_millis(500);
-
-/// A page of a job's events.
-#[derive(Debug, Deserialize)]
-struct Events {
-    data: Vec<Value>,
-    next_after: u64,
-}
-
 impl Demo<'_> {
     /// Trains, measures, publishes and serves both adapters.
     pub(super) async fn train(&self, snapshots: &Snapshots, report: &mut Report) -> Result<()> {
@@ -90,21 +78,7 @@ impl Demo<'_> {
         let mut scratch = Report::default();
         let report = report.unwrap_or(&mut scratch);
         let mut progress = Progress::new(label, 1);
-        let mut after = 0;
-        loop {
-            let page: Events = self.gateway.get(&format!("v1/fine_tuning/jobs/{id}/events?after={after}")).await?;
-            after = page.next_after;
-            for event in page.data {
-                let happening = serde_json::from_value(event["happening"].clone());
-                show(&happening.context("an event that this program does not know")?, &mut progress, report);
-            }
-            let job: Value = self.gateway.get(&format!("v1/fine_tuning/jobs/{id}")).await?;
-            match serde_json::from_value(job["state"].clone()).context("a state that this program does not know")? {
-                JobState::Done => break,
-                JobState::Queued | JobState::Running => tokio::time::sleep(POLL).await,
-                state => bail!("job {id} is {state:?}: {}", job["error"].as_str().unwrap_or("no reason given")),
-            }
-        }
+        jobs::follow(&self.gateway, id, |happening| show(&happening, &mut progress, report)).await?;
         let train = &report.train;
         progress.finish(&format!("{} steps, {:.0} tokens/s", train.steps, train.tokens_per_s));
         Ok(())
@@ -144,17 +118,5 @@ fn show(happening: &Happening, progress: &mut Progress, report: &mut Report) {
         }
         Happening::Indexed { done, total } => progress.set(*done, *total, "gradients indexed"),
         _ => {}
-    }
-}
-
-fn phase_name(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Encoding => "encoding",
-        Phase::MeasuringBase => "measuring the base model",
-        Phase::Training => "training",
-        Phase::MeasuringTuned => "measuring the tuned model",
-        Phase::Influence => "building the influence index",
-        Phase::Suffixes => "building the suffix index",
-        Phase::Writing => "writing the artifact",
     }
 }

@@ -257,6 +257,7 @@ fn answers(terminal: &mut Terminal<'_>, settled: &str) {
     terminal.both(&["channel", "refund", "--model", MODEL, "--amount", "0.0001", "--dry-run"]);
     terminal.run(&["channel", "refund", "--model", MODEL, "--amount", "0.0001"]);
     terminal.json(&["channel", "refund", "--model", MODEL]);
+    saves_before_it_pays(terminal, &ask);
     let saved = terminal.home.path("evidence.json");
     if blessing() {
         std::fs::copy(&saved, golden("evidence-v1.json")).unwrap();
@@ -264,6 +265,21 @@ fn answers(terminal: &mut Terminal<'_>, settled: &str) {
     assert_eq!(evidence_fields(&saved), evidence_fields(&golden("evidence-v1.json")), "the file's format has changed");
     assert!(whole["receipt"].is_string(), "{whole}");
     terminal.both(&["receipt", "show", settled]);
+}
+
+/// A question whose evidence cannot be kept is not asked; one that is free has none.
+fn saves_before_it_pays(terminal: &Terminal<'_>, ask: &[&str]) {
+    let run = |arguments: &[&str]| program(terminal.home.root(), &terminal.node.rpc, &terminal.node.gateway, arguments);
+    let charged = || text(&run(&["channel", "show", "--model", MODEL, "--json"]).stdout);
+    let before = charged();
+    for (file, words) in [("nowhere/evidence.json", "could not write"), ("cache", "is a folder")] {
+        let refused = run(&[ask, &["--save", file]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{}", text(&refused.stdout));
+        assert!(text(&refused.stderr).contains(words), "{}", text(&refused.stderr));
+    }
+    assert_eq!(charged(), before, "nothing was paid");
+    let free = run(&["chat", "Who came?", "--model", "tiny", "--save", "free.json"]);
+    assert!(text(&free.stderr).contains("tiny is free"), "{}", text(&free.stderr));
 }
 
 #[test]
@@ -282,6 +298,32 @@ fn a_saved_answer_is_checked_without_a_node() {
     let refused = verify(&newer);
     assert_eq!(refused.status.code(), Some(1));
     assert!(text(&refused.stderr).contains("version 2; this program reads version 1"), "{}", text(&refused.stderr));
+}
+
+/// The web app saves the same file; a browser writes whole numbers without their point.
+#[test]
+fn an_answer_saved_by_the_web_app_is_checked_as_one_saved_here() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, nowhere) = (golden("evidence-v1-web.json"), "http://127.0.0.1:1");
+    let output = program(folder.path(), nowhere, nowhere, &["receipt", "verify", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let expected = std::fs::read_to_string(golden("verify.txt")).unwrap();
+    assert_eq!(normal(&text(&output.stdout)), expected);
+}
+
+#[test]
+fn a_replay_that_cannot_run_says_first_what_was_checked_without_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, nowhere) = (golden("evidence-v1.json"), "http://127.0.0.1:1");
+    let arguments = ["receipt", "--json", "verify", file.to_str().unwrap(), "--replay"];
+    let output = program(folder.path(), nowhere, nowhere, &arguments);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(said.contains("is not the data directory of a node"), "{said}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["checks"][0]["passed"], true, "{report}");
+    let missing = report["missing"].as_array().unwrap().last().unwrap().as_str().unwrap();
+    assert!(missing.starts_with("replay: openledger-data is not"), "{report}");
 }
 
 #[test]

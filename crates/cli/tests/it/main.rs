@@ -4,7 +4,9 @@
 
 mod bad_input;
 mod commands;
+mod first_start;
 mod full_disk;
+mod half_done;
 mod killed;
 mod moved;
 mod node;

@@ -79,9 +79,15 @@ impl Home {
     }
 
     fn up(&self, arguments: &[&str]) -> Command {
+        self.up_where("", arguments)
+    }
+
+    /// The command, in a shell that has run `preparation`.
+    fn up_where(&self, preparation: &str, arguments: &[&str]) -> Command {
         // Under a limit on file sizes a write fails, as on a full disk; without this it would end the program.
         let mut command = Command::new("sh");
-        command.args(["-c", r#"trap '' XFSZ; exec "$0" "$@""#, env!("CARGO_BIN_EXE_openledger")]);
+        let script = format!(r#"trap '' XFSZ; {preparation} exec "$0" "$@""#);
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_openledger")]);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("OPENLEDGER_")) {
             command.env_remove(name);
         }
@@ -122,6 +128,12 @@ impl Home {
         let mut child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         let status = wait_for_end(&mut child);
         Ended { status, stderr: std::fs::read_to_string(log).unwrap() }
+    }
+
+    /// Runs a node on a disk that has no room for a single byte.
+    pub fn start_without_room(&self) -> ExitStatus {
+        let mut command = self.up_where("ulimit -f 0;", &[]);
+        wait_for_end(&mut command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
     }
 }
 
@@ -179,8 +191,7 @@ impl Node {
 
     /// What Ctrl-C sends; gives the exit status and the last line.
     pub fn interrupt(mut self) -> (ExitStatus, String) {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        send_interrupt(&self.child);
         let last = self.line_with("stopped");
         (wait_for_end(&mut self.child), last)
     }
@@ -193,7 +204,13 @@ impl Drop for Node {
     }
 }
 
-fn wait_for_end(child: &mut Child) -> ExitStatus {
+/// What Ctrl-C sends.
+pub fn send_interrupt(child: &Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+pub fn wait_for_end(child: &mut Child) -> ExitStatus {
     let until = Instant::now() + WAIT_MAX;
     while Instant::now() < until {
         if let Some(status) = child.try_wait().unwrap() {

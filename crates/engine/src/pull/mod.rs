@@ -235,6 +235,15 @@ pub fn pull(source: PullSource, folder: &Path, progress: Progress<'_>) -> Result
     }
 }
 
+/// The default model where `folder` has it, as [`pull`] would take it; nothing is fetched.
+///
+/// # Errors
+/// [`PullError`] when the file cannot be read or has another hash.
+pub fn present_default(folder: &Path) -> Result<Option<PulledModel>, PullError> {
+    let [model] = &KNOWN;
+    verified(&folder.join(model.file), Some(model.sha256))
+}
+
 fn pull_named(name: &str, hub: Option<&str>, folder: &Path, progress: Progress<'_>) -> Result<PulledModel, PullError> {
     let Some(model) = KNOWN.iter().find(|model| model.name == name) else {
         let known = KNOWN.map(|model| model.name).join(", ");

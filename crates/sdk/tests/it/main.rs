@@ -8,4 +8,5 @@ mod disputes;
 mod payments;
 mod relays;
 mod settlements;
+mod statements;
 mod till_server;

@@ -13,7 +13,7 @@ import { Time, Wei } from "../../ui/values";
 import { Composer } from "./Composer";
 import { conversationSpent, spent } from "./cost";
 import { Answer, Question } from "./Message";
-import { type ConversationStore, useConversations } from "./store";
+import { type Conversations as Store, useConversations } from "./store";
 import {
   add,
   branch,
@@ -99,7 +99,7 @@ function ConversationList({
   selected,
   onOpen,
 }: {
-  store: ConversationStore;
+  store: Store;
   selected: string | null;
   onOpen: (id: string | null) => void;
 }) {
@@ -163,7 +163,7 @@ interface ThreadProps {
   wanted: string | null;
   missing: boolean;
   conversation: Conversation | null;
-  store: ConversationStore;
+  store: Store;
   answers: Answers;
   settings: AskSettings;
   onSettings: (settings: AskSettings) => void;
@@ -193,13 +193,15 @@ function Thread(props: ThreadProps) {
     },
     [conversation],
   );
+  /** False where the question was not asked. */
   const ask = (text: string, parent: string | null) => {
-    if (asked === null) return;
+    if (asked === null) return false;
     const question = crypto.randomUUID();
-    const next = withQuestion(text, parent, question, asked.id);
-    store.put(next, true);
+    const next = store.put(withQuestion(text, parent, question, asked.id), true);
+    if (next === null) return false;
     answers.ask(next, question, asked, settings);
     if (conversation === null) onOpen(next.id);
+    return true;
   };
   const again = (question: string, attempt: string) => {
     if (asked !== null && conversation !== null) {

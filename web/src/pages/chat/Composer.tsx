@@ -26,7 +26,8 @@ export interface ComposerProps {
   busy: boolean;
   /** The request that asking `text` now would make. */
   requestOf: (text: string) => Record<string, unknown>;
-  onAsk: (text: string) => void;
+  /** False where the question was not asked; its text stays. */
+  onAsk: (text: string) => boolean;
 }
 
 function useSettled<T>(value: T, pauseMs: number): T {
@@ -45,9 +46,7 @@ export function Composer({ model, settings, onSettings, busy, requestOf, onAsk }
   const tooLong = new Blob([question]).size > TEXT_BYTES_MAX;
   const ready = question !== "" && !busy && model !== null && !tooLong;
   const ask = () => {
-    if (!ready) return;
-    setText("");
-    onAsk(question);
+    if (ready && onAsk(question)) setText("");
   };
   return (
     <form

@@ -4,12 +4,14 @@ import type { Hex } from "viem";
 import { readReserve } from "../../api/reserve";
 import { useChain } from "../../chain/client";
 import { readParents } from "../../chain/model";
+import { saveFile } from "../../lib/save";
 import { Button } from "../../ui/Button";
 import { cx } from "../../ui/classes";
 import { ErrorState, Loading } from "../../ui/states";
 import { Badge } from "../../ui/values";
 import type { Disclosure, Proof, ReceiptJson } from "../../verify";
 import { type Check, type CheckState, summary, verifyAnswer } from "./checks";
+import { evidenceFile, evidenceName } from "./evidence";
 import { fetchBundle, readOnChain } from "./queries";
 import type { Evidence } from "./tree";
 
@@ -18,6 +20,12 @@ const STATES: Record<CheckState, { tone: "accent" | "danger" | "warn"; word: str
   failed: { tone: "danger", word: "fails" },
   open: { tone: "warn", word: "not yet" },
 };
+
+interface Verified {
+  checks: readonly Check[];
+  /** The evidence as a file. */
+  file: string;
+}
 
 export function Verify({
   evidence,
@@ -30,7 +38,7 @@ export function Verify({
 }) {
   const info = useChain();
   const verify = useMutation({
-    mutationFn: async (): Promise<Check[]> => {
+    mutationFn: async (): Promise<Verified> => {
       const receipt = evidence.receipt as ReceiptJson;
       const [bundle, chain, reserve, parents] = await Promise.all([
         fetchBundle(evidence.receipt_hash),
@@ -39,7 +47,7 @@ export function Verify({
         readParents(info, receipt),
       ]);
       const { inclusion, voucher, payouts } = bundle;
-      return verifyAnswer({
+      const checks = await verifyAnswer({
         receipt,
         hash: evidence.receipt_hash as Hex,
         shownAnswer: answer,
@@ -62,6 +70,7 @@ export function Verify({
         hub: info.hub,
         chain,
       });
+      return { checks, file: evidenceFile(bundle, evidence.disclosure as Disclosure) };
     },
   });
   return (
@@ -78,13 +87,17 @@ export function Verify({
       {verify.isPending && <Loading label="Reading the receipt's proof and the chain …" className="py-1" />}
       {verify.error && <ErrorState error={verify.error} what="The check" retry={() => verify.mutate()} />}
       {verify.data && (
-        <Checks checks={verify.data} hash={evidence.receipt_hash} rpc={info.chain.rpcUrls.default.http[0]} />
+        <Checks
+          {...verify.data}
+          name={evidenceName(evidence.receipt_hash)}
+          rpc={info.chain.rpcUrls.default.http[0]}
+        />
       )}
     </div>
   );
 }
 
-function Checks({ checks, hash, rpc }: { checks: readonly Check[]; hash: string; rpc: string | undefined }) {
+function Checks({ checks, file, name, rpc }: Verified & { name: string; rpc: string | undefined }) {
   const { state, text } = summary(checks);
   return (
     <div className="grid gap-2 rounded-md border border-line bg-paper px-4 py-3">
@@ -106,11 +119,15 @@ function Checks({ checks, hash, rpc }: { checks: readonly Check[]; hash: string;
         <p>
           Computed in this browser from the receipt, its proof and the chain as {rpc ?? "the node"} tells it.
           Not checked here: that the model wrote this answer and that the weights are right. Whoever has model
-          and index can replay both bit for bit:
+          and index can replay both bit for bit, with the question and the answer from you:
         </p>
-        <code className="mt-1 block font-mono text-xs break-all">
-          openledger receipt verify --replay {hash}
+        <code className="mt-1 mb-2 block font-mono text-xs break-all">
+          openledger receipt verify --replay {name}
         </code>
+        <Button size="sm" onPress={() => saveFile(name, file, "application/json")}>
+          Save the evidence
+        </Button>{" "}
+        It holds the question and the answer in the clear.
       </div>
     </div>
   );

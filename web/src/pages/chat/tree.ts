@@ -132,10 +132,14 @@ export function change(
 
 const mayHaveCost = ({ ceiling, unsettled }: AnswerFacts) => ceiling !== undefined || unsettled === true;
 
+/** Whether a message is a failed attempt at an answer, which has no text and cost nothing. */
+export const cameToNothing = ({ answer, text }: ChatMessage) =>
+  answer?.state === "failed" && text === "" && !mayHaveCost(answer);
+
 /** Takes an attempt that came to nothing out again, so that it is no branch. Whatever something hangs on stays. */
 export function dropFailed(conversation: Conversation, id: string): Conversation {
   const { [id]: message, ...messages } = conversation.messages;
-  const nothing = message?.answer?.state === "failed" && message.text === "" && !mayHaveCost(message.answer);
+  const nothing = message !== undefined && cameToNothing(message);
   return nothing && children(conversation, id).length === 0 ? { ...conversation, messages } : conversation;
 }
 

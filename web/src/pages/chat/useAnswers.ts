@@ -5,9 +5,9 @@ import { readStream } from "../../api/events";
 import { DepositNeeded, type Paid, usePaidAsk } from "../../channel/use-channel";
 import { Declined } from "../../wallet/approval";
 import { NotConnected } from "../../wallet/send";
-import type { ConversationStore } from "./store";
+import type { Conversations } from "./store";
 import { factsOf, NOTHING_STREAMED, STOPPING, type Streamed, takeLine } from "./stream";
-import { type AnswerFacts, add, type Conversation, change, promptFor } from "./tree";
+import { type AnswerFacts, add, type ChatMessage, type Conversation, change, promptFor } from "./tree";
 
 /** How often text that comes is drawn. */
 const DRAW_MS = 60;
@@ -54,7 +54,10 @@ const STEPS: Record<string, string> = {
 export interface Answers {
   /** What each answer that is being written is waiting for, by message. */
   steps: Readonly<Record<string, string>>;
-  /** Asks for an answer below a question of the conversation, which is stored already. */
+  /**
+   * Asks for an answer below a question of the conversation, which is stored already. Nothing is asked, and so nothing
+   * paid, where the answer could not be kept.
+   */
   ask: (
     conversation: Conversation,
     question: string,
@@ -64,7 +67,7 @@ export interface Answers {
   stop: (message: string) => void;
 }
 
-export function useAnswers(store: Pick<ConversationStore, "update" | "put">): Answers {
+export function useAnswers(store: Pick<Conversations, "update" | "put">): Answers {
   const askNode = usePaidAsk();
   const running = useRef(new Map<string, Running>());
   const [steps, setSteps] = useState<Readonly<Record<string, string>>>({});
@@ -74,7 +77,8 @@ export function useAnswers(store: Pick<ConversationStore, "update" | "put">): An
     const id = crypto.randomUUID();
     const facts: AnswerFacts = { model: model.id, state: "writing" };
     const atMs = Date.now();
-    put(add(conversation, { id, parent: question, role: "assistant", text: "", atMs, answer: facts }), true);
+    const begun: ChatMessage = { id, parent: question, role: "assistant", text: "", atMs, answer: facts };
+    if (put(add(conversation, begun), true) === null) return;
     const run: Running = { abort: new AbortController(), paid: null, stopped: false, payment: "none" };
     running.current.set(id, run);
     const say = (step: string) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { claimLeaf, type SumNode } from "../../verify/merkle";
 import { checkClaim, type HubState } from "./claim";
 import type { ClaimView } from "./queries";
-import { byEpoch, cumulate, drawn, excerpt, timeLeft, unitFor } from "./sums";
+import { byEpoch, cumulate, drawn, excerpt, sumWaiting, timeLeft, unitFor } from "./sums";
 
 const place = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
 const account = `0x${"11".repeat(20)}` as Address;
@@ -92,6 +92,30 @@ describe("sums over epochs", () => {
     expect(unitFor(12_345_678_901n).name).toBe("billionths of an OPEN");
     expect(unitFor(0n).name).toBe("wei");
     expect(drawn(0.123456)).toBe("0.1235");
+  });
+});
+
+describe("what waits", () => {
+  /** 150 answers of epoch 4, which waits, and 150 of epoch 3; the newest first. */
+  const lines = Array.from({ length: 300 }, (_, at) => ({ epoch: at < 150 ? 4 : 3, amount: "7" }));
+  const read = (asked: (number | null)[]) => (after: number | null) => {
+    asked.push(after);
+    const begin = after ?? 0;
+    const end = begin + 100;
+    return Promise.resolve({ data: lines.slice(begin, end), next_after: end < lines.length ? end : null });
+  };
+
+  it("is summed over all of an epoch's answers, and read no further than to what is final", async () => {
+    const asked: (number | null)[] = [];
+    const waiting = await sumWaiting(read(asked), 3, 10);
+    expect(waiting).toEqual({ sums: [{ epoch: 4, wei: 1050n, answers: 150 }], whole: true });
+    expect(asked).toEqual([null, 100]);
+  });
+
+  it("is read to the end where nothing is final, and says where it was not", async () => {
+    const [third, fourth] = [3, 4].map((epoch) => ({ epoch, wei: 1050n, answers: 150 }));
+    expect(await sumWaiting(read([]), 0, 10)).toEqual({ sums: [third, fourth], whole: true });
+    expect((await sumWaiting(read([]), 0, 2)).whole).toBe(false);
   });
 });
 

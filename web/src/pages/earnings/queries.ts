@@ -7,6 +7,7 @@ import type { components } from "../../api/generated/schema";
 import { keys } from "../../api/keys";
 import { inferenceHubAbi } from "../../chain/abis";
 import type { ChainInfo } from "../../chain/client";
+import { sumWaiting } from "./sums";
 
 type Schemas = components["schemas"];
 export type EarningsView = Schemas["Earnings"];
@@ -24,6 +25,30 @@ export const earningsQuery = (address: Address) =>
     queryKey: [...keys.accounts, address, "earnings"],
     queryFn: ({ signal }) =>
       body(api.GET("/v1/accounts/{address}/earnings", { params: { path: { address } }, signal })),
+  });
+
+/** Lines of a page where a statement is only summed, the most that a node gives. */
+const SUMMED_ROWS = 1000;
+/** Pages after which a sum is given as incomplete. */
+const SUMMED_PAGES_MAX = 50;
+
+/** What an account earned in each epoch behind the latest final one. */
+export const waitingSumsQuery = (address: Address, lastFinal: number) =>
+  queryOptions({
+    queryKey: [...keys.accounts, address, "waiting", lastFinal],
+    queryFn: ({ signal }) => {
+      const page = (after: number | null) =>
+        body(
+          api.GET("/v1/statements/{address}", {
+            params: {
+              path: { address },
+              query: { limit: SUMMED_ROWS, ...(after === null ? {} : { after }) },
+            },
+            signal,
+          }),
+        );
+      return sumWaiting(page, lastFinal, SUMMED_PAGES_MAX);
+    },
   });
 
 export const statementQuery = (address: Address) =>

@@ -18,6 +18,36 @@ export function byEpoch(lines: readonly Pick<StatementLine, "epoch" | "amount">[
   return [...sums.values()].sort((one, other) => one.epoch - other.epoch);
 }
 
+/** A page of a statement: lines from the newest on, and where the next one begins. */
+export interface StatementPage {
+  data: readonly Pick<StatementLine, "epoch" | "amount">[];
+  next_after: number | null;
+}
+
+export interface WaitingSums {
+  sums: EpochSum[];
+  /** False where there are more lines than were read, so that an epoch may bring more than its sum says. */
+  whole: boolean;
+}
+
+/** What each epoch behind `lastFinal` brings: reads a statement until it comes to lines that are final. */
+export async function sumWaiting(
+  read: (after: number | null) => Promise<StatementPage>,
+  lastFinal: number,
+  pagesMax: number,
+): Promise<WaitingSums> {
+  const waiting: StatementPage["data"][] = [];
+  let after: number | null = null;
+  for (let page = 0; page < pagesMax; page += 1) {
+    const { data, next_after }: StatementPage = await read(after);
+    const lines = data.filter(({ epoch }) => epoch > lastFinal);
+    waiting.push(lines);
+    after = next_after;
+    if (after === null || lines.length < data.length) return { sums: byEpoch(waiting.flat()), whole: true };
+  }
+  return { sums: byEpoch(waiting.flat()), whole: false };
+}
+
 /** Sums with their running total. */
 export function cumulate(sums: readonly EpochSum[]): bigint[] {
   let total = 0n;

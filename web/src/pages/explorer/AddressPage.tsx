@@ -4,13 +4,14 @@ import { Link, useParams } from "react-router";
 import { type Address, getAddress, isAddress } from "viem";
 import { useChain } from "../../chain/client";
 import { formatBytes, formatInteger } from "../../lib/format";
+import { saveFile } from "../../lib/save";
 import { Button, LinkButton } from "../../ui/Button";
 import { Card, Page } from "../../ui/Page";
 import { Empty, ErrorState, Loading, QueryView } from "../../ui/states";
 import { type Column, DataTable } from "../../ui/Table";
 import { Badge, Facts, Hash, Wei } from "../../ui/values";
 import { useWallet } from "../../wallet/wallet";
-import { saveFile, toCsv } from "./csv";
+import { toCsv } from "./csv";
 import { contractAt, inline } from "./decode";
 import { links } from "./links";
 import {

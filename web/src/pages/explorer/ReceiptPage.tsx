@@ -7,12 +7,13 @@ import { readReserve } from "../../api/reserve";
 import { type ChainInfo, useChain } from "../../chain/client";
 import { readParents, readTerms } from "../../chain/model";
 import { count, formatInteger, formatPercent } from "../../lib/format";
+import { saveFile } from "../../lib/save";
 import { Button, LinkButton } from "../../ui/Button";
 import { Card, Columns, Page } from "../../ui/Page";
 import { Empty, ErrorState, Loading, Notice, QueryView } from "../../ui/states";
 import { Facts, Hash, Stat, StatRow, Time, Wei } from "../../ui/values";
 import { type ChainEpoch, checkReceipt, verdict } from "./check";
-import { saveFile, toCsv } from "./csv";
+import { toCsv } from "./csv";
 import { links } from "./links";
 import { Party, Unreadable } from "./parts";
 import {
@@ -113,7 +114,7 @@ function VerifyCard({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
   return (
     <Card
       title="Verify"
-      intro="Recomputes hashes, signatures, amounts and proofs in this browser, and compares with the chain. Nothing is taken on the node's word."
+      intro="Recomputes hashes, signatures, amounts and proofs in this browser, and compares with what the chain holds. The answer, the scores and the weights are not computed again: only whoever asked can have that done."
       actions={
         !asked && (
           <Button tone="primary" size="sm" onPress={() => setAsked(true)}>
@@ -143,6 +144,7 @@ async function verify(info: ChainInfo, bundle: ReceiptBundle, hash: Hex, epoch: 
 
 function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
   const info = useChain();
+  const rpc = info.chain.rpcUrls.default.http[0] ?? "the node";
   const epoch = useQuery(hubEpochQuery(info, bundle.receipt.epoch));
   const onChain = epoch.data && {
     receiptsRoot: epoch.data.receiptsRoot,
@@ -195,6 +197,12 @@ function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
                 </li>
               ))}
             </ul>
+            <p className="max-w-prose text-sm text-muted">
+              Computed in this browser from what the node gives of the receipt, and from the chain as {rpc}{" "}
+              tells it. Not checked here: that the model gave this answer, which is not in the receipt, and
+              that scores and weights are right. Whoever asked can save the evidence beside the answer; with
+              it, and with model and index, anyone can replay all of that bit for bit.
+            </p>
           </div>
         );
       }}

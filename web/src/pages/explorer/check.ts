@@ -156,8 +156,11 @@ export function verdict(checks: readonly Check[]): { tone: "info" | "warn" | "da
   if (checks.some((check) => check.holds === null)) {
     return {
       tone: "warn",
-      text: "Everything that could be checked holds; something could not be checked yet.",
+      text: "All checks that could be made hold; something could not be checked yet.",
     };
   }
-  return { tone: "info", text: "Everything holds: signed, paid for, split as priced, and settled on chain." };
+  return {
+    tone: "info",
+    text: "All of these checks hold: signed, paid for, split as priced, and settled on chain.",
+  };
 }
