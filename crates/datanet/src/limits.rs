@@ -31,6 +31,11 @@ pub const PARQUET_FOOTER_BYTES_MAX: usize = 4 << 20;
 pub const PARQUET_PAGE_BYTES_MAX: u64 = 32 << 20;
 /// Most values of one Parquet column, list items included.
 pub const PARQUET_VALUES_MAX: u64 = 1_000_000;
+/// Most values that one row may have in one Parquet column: a row is held whole, with each value some hundred bytes beside its
+/// text. A conversation of the most turns stays far below it.
+pub const PARQUET_ROW_VALUES_MAX: usize = 16 * MESSAGES_MAX;
+/// Most pages of the mapped Parquet columns: each costs a read of its header, and may be empty.
+pub const PARQUET_PAGES_MAX: u64 = 16_384;
 /// Uploads that one contributor may have open in one Datanet.
 pub const OPEN_UPLOADS_MAX: u64 = 16;
 /// Longest Datanet name, in bytes.
