@@ -8,7 +8,7 @@ use openledger_primitives::{Address, B256, BlobHash, DatanetId};
 use openledger_store::{BlobError, Row, RowExt, Store, StoreError, Tx, number_value, params};
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{AcceptReport, BatchError, Leaders, accept_batch};
+use crate::accept::{AcceptReport, BatchError, Leaders, accept_batch, signatures};
 use crate::batch::{
     BatchContext, DecodeBatchError, PrepareBatchError, PreparedBatch, body_layout, decode_body, verify_consent,
 };
@@ -435,12 +435,15 @@ impl Datanets {
         Ok(consent.eip712_signing_hash(&eip712::datanet_domain(self.chain_id)))
     }
 
-    /// Decides on a revealed batch's records. See [`accept_batch`].
+    /// Accepts a revealed batch: decides on each of its records and, where its priority is not the latest, again on those of the
+    /// batches behind it. Accepting twice changes nothing.
     ///
     /// # Errors
     /// [`BatchError`]; nothing changes then.
     pub fn accept(&self, commitment: B256) -> Result<AcceptReport, BatchError> {
-        self.store.with_tx(|tx| accept_batch(tx, self.store.blobs(), commitment))
+        // Before the transaction, so that other writers do not wait for it.
+        let signatures = signatures(&self.store, commitment)?;
+        self.store.with_tx(|tx| accept_batch(tx, self.store.blobs(), commitment, signatures))
     }
 }
 

@@ -45,6 +45,12 @@ impl Fingerprint {
         u16::try_from(shared * 1_000 / union.max(1)).unwrap_or(1_000)
     }
 
+    /// Distinct shingles: what the fingerprint takes in memory, eight bytes each.
+    #[must_use]
+    pub(crate) fn shingle_count(&self) -> usize {
+        self.shingles.len()
+    }
+
     /// The keys under which near-duplicates meet: each binds the band's position and its minima.
     #[must_use]
     pub fn band_keys(&self) -> [u64; BANDS] {

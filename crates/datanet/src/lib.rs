@@ -21,7 +21,7 @@ pub mod split;
 mod state;
 mod upload;
 
-pub use accept::{AcceptReport, BatchError, Duplicate, accept_batch};
+pub use accept::{AcceptReport, BatchError, Duplicate};
 pub use batch::{BatchContext, ConsentError, PrepareBatchError, PreparedBatch, SaltedRecord, verify_consent};
 pub use datanets::{
     DatanetError, DatanetInfo, Datanets, LikelyDuplicate, LoadBatchError, PrepareError, Preview, StoredBatch,

@@ -36,6 +36,14 @@ pub const PARQUET_VALUES_MAX: u64 = 1_000_000;
 pub const PARQUET_ROW_VALUES_MAX: usize = 16 * MESSAGES_MAX;
 /// Most pages of the mapped Parquet columns: each costs a read of its header, and may be empty.
 pub const PARQUET_PAGES_MAX: u64 = 16_384;
+/// Most earlier records that a record is compared with to find whether it copies one. Those that share most bands come first, and a
+/// copy shares several times as many as a text that has a template in common.
+pub const COMPARISONS_MAX: u32 = 64;
+/// Most leaders that one key of a band leads to: looking up a record's 32 keys reads at most so many of each. The
+/// earliest stay.
+pub const BAND_LEADERS_MAX: u32 = 64;
+/// Most shingles of fingerprints remembered while a batch is accepted: eight bytes each.
+pub const FINGERPRINT_CACHE_SHINGLES_MAX: usize = 8 << 20;
 /// Uploads that one contributor may have open in one Datanet.
 pub const OPEN_UPLOADS_MAX: u64 = 16;
 /// Longest Datanet name, in bytes.

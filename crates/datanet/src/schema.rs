@@ -8,6 +8,7 @@ pub const DATANET_SCHEMA: Schema = Schema {
     migrations: &[
         Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST },
         Migration { version: 2, name: "indexes of overviews", sql: OVERVIEWS },
+        Migration { version: 3, name: "the earliest leaders of each band alone", sql: BANDS },
     ],
 };
 
@@ -56,4 +57,14 @@ CREATE INDEX datanet_batches_state ON datanet_batches (datanet, state);
 CREATE INDEX datanet_records_status ON datanet_records (datanet, status, contributor);
 CREATE INDEX datanet_records_contributor ON datanet_records (contributor, id);
 CREATE INDEX datanet_snapshots_root ON datanet_snapshots (root);
+";
+
+/// As if [`crate::limits::BAND_LEADERS_MAX`] had been kept from the start; the number is that of this version.
+const BANDS: &str = "
+DELETE FROM datanet_bands WHERE (datanet, key, record) IN (
+    SELECT datanet, key, record FROM (
+        SELECT k.datanet, k.key, k.record,
+            row_number() OVER (PARTITION BY k.datanet, k.key ORDER BY r.cluster) AS place
+        FROM datanet_bands k JOIN datanet_records r ON r.id = k.record)
+    WHERE place > 64);
 ";

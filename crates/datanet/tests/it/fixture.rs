@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use openledger_datanet::dedup::Fingerprint;
+use openledger_datanet::limits::BAND_LEADERS_MAX;
 use openledger_datanet::{Format, Mapping, Record, ingest_file};
 
 use crate::{Fixture, text};
@@ -98,4 +99,33 @@ fn candidates_miss_no_pair_above_the_threshold() {
     }
     assert!(pairs > 1_000, "{pairs}");
     assert_eq!(missed, 0, "of {pairs}");
+}
+
+/// Thousands of texts from one template are no copies of one another, though each shares bands with most; what any of them is compared
+/// with is limited, and a real copy is found all the same.
+#[test]
+fn a_crowd_from_one_template_hides_no_copy() {
+    const CROWD: u64 = 5_000;
+    let mut fixture = Fixture::new();
+    let crowd: Vec<Record> = (0..CROWD).map(|number| text(&from_template(number))).collect();
+    let report = fixture.contribute(1, &crowd);
+    assert_eq!(report.accepted, CROWD, "{:?}", report.duplicates.first());
+    assert_eq!(fixture.most_leaders_of_a_band(), u64::from(BAND_LEADERS_MAX));
+    let copies: Vec<u64> = (0..CROWD).step_by(50).collect();
+    let edited = |number: &u64| text(&from_template(*number).replacen("under the heading", "beneath this heading", 1));
+    let report = fixture.contribute(2, &copies.iter().map(edited).collect::<Vec<_>>());
+    assert_eq!((report.accepted, report.duplicates.len()), (0, copies.len()));
+    let copied: Vec<_> = report.duplicates.iter().map(|duplicate| duplicate.of_contributor).collect();
+    assert!(copied.iter().all(|&contributor| contributor == crate::signer(1).address()));
+}
+
+/// Half of the text is the template's.
+fn from_template(number: u64) -> String {
+    let word = |at: u64| format!("{:x}", (number * 7 + at + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 24);
+    let own: Vec<String> = (0..7).map(word).collect();
+    format!(
+        "The following entry was recorded by the station on duty and is filed under the heading of {} {} {} until it is \
+         withdrawn by the same station, with remarks as they were given at the time: {} {} {} {}",
+        own[0], own[1], own[2], own[3], own[4], own[5], own[6]
+    )
 }
