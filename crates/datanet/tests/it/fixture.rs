@@ -101,6 +101,39 @@ fn candidates_miss_no_pair_above_the_threshold() {
     assert_eq!(missed, 0, "of {pairs}");
 }
 
+/// A copy that looks the same on a screen is one: with characters between the letters that are shown as nothing, or marks
+/// under them.
+#[test]
+fn invisible_characters_hide_no_copy() {
+    let mut fixture = Fixture::new();
+    let honest: Vec<Record> = load("procedures.jsonl").into_iter().step_by(40).collect();
+    fixture.contribute(1, &honest);
+    let hidden = [
+        "\u{200B}",
+        "\u{AD}",
+        "\u{2060}",
+        "\u{200D}",
+        "\u{34F}",
+        "\u{3164}",
+        "\u{FE0F}",
+        "\u{E0020}",
+        "\u{202E}",
+        "\u{332}\u{200C}",
+    ];
+    for (contributor, between) in (2..).zip(hidden) {
+        let copies: Vec<Record> = honest.iter().map(|record| scattered(record, between)).collect();
+        let report = fixture.contribute(contributor, &copies);
+        assert_eq!(report.accepted, 0, "{}", between.escape_unicode());
+    }
+}
+
+/// The record with `between` after each character of its prompt.
+fn scattered(record: &Record, between: &str) -> Record {
+    let Record::Prompt { prompt, response } = record else { panic!("procedures are prompts") };
+    let prompt = prompt.chars().flat_map(|character| [String::from(character), between.to_owned()]).collect();
+    Record::Prompt { prompt, response: response.clone() }
+}
+
 /// Thousands of texts from one template are no copies of one another, though each shares bands with most; what any of them is compared
 /// with is limited, and a real copy is found all the same.
 #[test]
