@@ -129,7 +129,7 @@ pub struct StoredBatch {
     pub state: BatchState,
     /// Its place in the order of commitments, once committed.
     pub priority: Option<u64>,
-    /// The contributor's signature, once revealed.
+    /// The contributor's own signature, once revealed; none where a contract wallet consented on chain.
     pub consent: Option<Vec<u8>>,
 }
 
@@ -402,11 +402,36 @@ impl Datanets {
         })
     }
 
-    /// The batch is revealed on chain with this consent, which is checked here again. Revealing twice changes nothing.
+    /// The contributor consents with this signature, which is checked here: for callers that have not asked the registry
+    /// whether the batch is revealed. Revealing twice changes nothing.
     ///
     /// # Errors
     /// [`BatchError`].
     pub fn mark_revealed(&self, commitment: B256, consent: &[u8]) -> Result<(), BatchError> {
+        self.reveal(commitment, |digest, contributor| {
+            verify_consent(digest, contributor, consent)?;
+            Ok(Some(consent))
+        })
+    }
+
+    /// The registry says that the batch is revealed, and with that, that its contributor consents: it has checked what they
+    /// signed, and alone can ask a contract wallet (EIP-1271). `consent` is kept where it is an account's own signature; what
+    /// a wallet signed stands on chain. Revealing twice changes nothing.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub fn mark_revealed_on_chain(&self, commitment: B256, consent: &[u8]) -> Result<(), BatchError> {
+        self.reveal(commitment, |digest, contributor| {
+            Ok(verify_consent(digest, contributor, consent).is_ok().then_some(consent))
+        })
+    }
+
+    /// `check` gives the consent to keep of a digest and its contributor.
+    fn reveal<'c>(
+        &self,
+        commitment: B256,
+        check: impl FnOnce(B256, Address) -> Result<Option<&'c [u8]>, BatchError>,
+    ) -> Result<(), BatchError> {
         self.store.with_tx(|tx| {
             let row = batch_row(tx, commitment)?;
             match row.state {
@@ -414,7 +439,7 @@ impl Datanets {
                 BatchState::Revealed | BatchState::Accepted => return Ok(()),
                 state => return Err(BatchError::WrongState { commitment, state, wanted: BatchState::Committed }),
             }
-            verify_consent(self.digest(tx, &row)?, row.contributor, consent)?;
+            let consent = check(self.digest(tx, &row)?, row.contributor)?;
             let sql = "UPDATE datanet_batches SET state = ?2, consent = ?3 WHERE commitment = ?1";
             tx.execute(sql, params![commitment.as_slice(), BatchState::Revealed.code(), consent])?;
             Ok(())

@@ -312,7 +312,7 @@ pub(crate) async fn revealed(
     }
     let work = move || {
         app.datanets.mark_committed(commitment, on_chain.priority)?;
-        app.datanets.mark_revealed(commitment, &body.consent)?;
+        app.datanets.mark_revealed_on_chain(commitment, &body.consent)?;
         app.datanets.accept(commitment)
     };
     let report = blocking(work).await??;
