@@ -17,7 +17,6 @@ pub mod record;
 mod records;
 mod schema;
 mod snapshot;
-pub mod split;
 mod state;
 mod upload;
 
@@ -36,6 +35,5 @@ pub use record::{Message, Record, RecordError, RecordKind, record_hash};
 pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord};
 pub use schema::DATANET_SCHEMA;
 pub use snapshot::{DecodeSnapshotError, SNAPSHOT_BODY_VERSION, Snapshot, SnapshotEntry};
-pub use split::{HeldOutRule, HeldOutSplit, split_held_out};
 pub use state::{BatchState, RecordStatus};
 pub use upload::{NewUpload, Upload, UploadError};
