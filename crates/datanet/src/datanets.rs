@@ -18,7 +18,7 @@ use crate::ingest::{Format, IngestError, IngestReport, Ingested, Mapping, ingest
 use crate::limits::{NAME_BYTES_MAX, PAGE_ROWS_MAX};
 use crate::record::Record;
 use crate::state::{BatchState, RecordStatus};
-use crate::upload::{NewUpload, Upload, UploadError, Uploads};
+use crate::upload::{NewUpload, Upload, UploadError, UploadLimits, Uploads};
 
 /// A Datanet as the registry has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -172,7 +172,13 @@ impl Datanets {
     /// The Datanets in `store`, which was opened with [`DATANET_SCHEMA`](crate::DATANET_SCHEMA).
     #[must_use]
     pub fn new(store: Store, chain_id: u64) -> Self {
-        Self { uploads: Uploads::new(store.clone()), store, chain_id }
+        Self { uploads: Uploads::new(store.clone(), UploadLimits::default()), store, chain_id }
+    }
+
+    /// The same, with limits on uploads other than the default ones.
+    #[must_use]
+    pub fn with_upload_limits(self, limits: UploadLimits) -> Self {
+        Self { uploads: Uploads::new(self.store.clone(), limits), ..self }
     }
 
     /// Records a Datanet that the registry created. The same Datanet again changes nothing.
@@ -297,7 +303,8 @@ impl Datanets {
         })
     }
 
-    /// Makes a batch of a finished upload's records and stores it as prepared. The report says which rows were left out.
+    /// Makes a batch of a finished upload's records and stores it as prepared. The report says which rows were left out. The
+    /// upload is not kept for long after that.
     ///
     /// # Errors
     /// [`PrepareError`]; nothing is stored then.
@@ -308,7 +315,10 @@ impl Datanets {
         mapping: Option<&Mapping>,
     ) -> Result<(PreparedBatch, IngestReport), PrepareError> {
         let (upload, path) = self.finished(upload)?;
-        self.prepare_file(upload.declared.datanet, upload.declared.contributor, &path, format, mapping)
+        let NewUpload { datanet, contributor, .. } = upload.declared;
+        let prepared = self.prepare_file(datanet, contributor, &path, format, mapping)?;
+        self.uploads.prepared(upload.id)?;
+        Ok(prepared)
     }
 
     /// As [`Datanets::prepare_upload`], from a file of this machine.

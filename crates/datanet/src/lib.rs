@@ -36,4 +36,4 @@ pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, Snapsh
 pub use schema::DATANET_SCHEMA;
 pub use snapshot::{DecodeSnapshotError, SNAPSHOT_BODY_VERSION, Snapshot, SnapshotEntry};
 pub use state::{BatchState, RecordStatus};
-pub use upload::{NewUpload, Upload, UploadError};
+pub use upload::{NewUpload, Upload, UploadError, UploadLimits};

@@ -9,6 +9,7 @@ pub const DATANET_SCHEMA: Schema = Schema {
         Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST },
         Migration { version: 2, name: "indexes of overviews", sql: OVERVIEWS },
         Migration { version: 3, name: "the earliest leaders of each band alone", sql: BANDS },
+        Migration { version: 4, name: "uploads are kept for a time", sql: UPLOADS },
     ],
 };
 
@@ -67,4 +68,11 @@ DELETE FROM datanet_bands WHERE (datanet, key, record) IN (
             row_number() OVER (PARTITION BY k.datanet, k.key ORDER BY r.cluster) AS place
         FROM datanet_bands k JOIN datanet_records r ON r.id = k.record)
     WHERE place > 64);
+";
+
+/// Uploads from before are kept as long as if their last part had come when they began.
+const UPLOADS: &str = "
+ALTER TABLE datanet_uploads ADD COLUMN kept_until INTEGER NOT NULL DEFAULT 0;
+UPDATE datanet_uploads SET kept_until = began_at + 86400;
+CREATE INDEX datanet_uploads_kept ON datanet_uploads (kept_until);
 ";
