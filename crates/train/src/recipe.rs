@@ -1,5 +1,7 @@
 //! The recipe of a training run: everything that decides the result, and nothing else.
 
+use std::collections::BTreeSet;
+
 use openledger_attribution::{
     attest::AttributionPolicy, influence::InfluencePolicy, suffix::SuffixPolicy, weights::WeightsPolicy,
 };
@@ -318,6 +320,7 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), RecipeError> {
         within("name (characters)", self.name.chars().count() as u64, 1, NAME_CHARS_MAX as u64)?;
         within("snapshots", self.snapshots.len() as u64, 1, SNAPSHOTS_MAX as u64)?;
+        self.validate_snapshots()?;
         within("lora.rank", self.lora.rank.into(), 1, RANK_MAX.into())?;
         within("epochs", self.epochs.into(), 1, EPOCHS_MAX.into())?;
         within("batch_size", self.batch_size.into(), 1, BATCH_MAX.into())?;
@@ -335,6 +338,16 @@ impl Recipe {
         self.targets()?;
         self.validate_checkpoints()?;
         POLICY_LIMITS.iter().try_for_each(|limit| limit.check(&self.attribution.policy))
+    }
+
+    /// Snapshots of one Datanet share records, which would train and be paid twice, and of which one snapshot may hold out what
+    /// another trains.
+    fn validate_snapshots(&self) -> Result<(), RecipeError> {
+        let mut named = BTreeSet::new();
+        match self.snapshots.iter().find(|snapshot| !named.insert(snapshot.datanet)) {
+            Some(twice) => Err(RecipeError::DatanetTwice { datanet: twice.datanet }),
+            None => Ok(()),
+        }
     }
 
     fn validate_checkpoints(&self) -> Result<(), RecipeError> {
@@ -460,6 +473,12 @@ pub enum RecipeError {
     /// Checkpoints are given as steps.
     #[error("attribution.policy.influence.checkpoints must be empty in a recipe; give attribution.checkpoints_bps")]
     CheckpointSteps,
+    /// A Datanet is named twice.
+    #[error("snapshots names Datanet {datanet} twice; a model trains on one snapshot of each")]
+    DatanetTwice {
+        /// The Datanet.
+        datanet: DatanetId,
+    },
     /// The checkpoints are not in order.
     #[error("attribution.checkpoints_bps is {given:?}; the entries must ascend")]
     CheckpointOrder {

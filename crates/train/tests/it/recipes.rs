@@ -112,6 +112,16 @@ fn a_value_out_of_range_is_named_with_its_limit() {
 }
 
 #[test]
+fn one_snapshot_of_a_datanet_is_enough() {
+    let error = refused(|recipe| {
+        let mut later = recipe.snapshots[0];
+        later.snapshot.0 += 1;
+        recipe.snapshots.push(later);
+    });
+    assert_eq!(error.to_string(), "snapshots names Datanet 1 twice; a model trains on one snapshot of each");
+}
+
+#[test]
 fn a_recipe_survives_json_and_refuses_unknown_fields() {
     let mut recipe = recipe(&model());
     recipe.seed = u64::MAX;
