@@ -25,7 +25,7 @@ mod speed;
 mod table;
 mod work;
 
-pub use artifact::{Artifact, ArtifactError};
+pub use artifact::{Artifact, ArtifactError, RecordFault, RecordOwner};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::DataError;
 pub use encode::{EncodeRecordError, EncodeReport, Encoder, Example, MaskedToken, REPORT_ENTRIES_MAX, Refusal};
