@@ -24,7 +24,7 @@ use crate::{
     run::RunError,
     speed::{Clock, Measured, Speed},
     table::{Change, JobTable, TableError},
-    work::{Control, Signal, Work},
+    work::{Control, Ending, Signal, Work, chain},
 };
 
 /// Events that a slow subscriber may be behind before it loses some (they stay in the database).
@@ -466,8 +466,8 @@ impl Shared {
         self.control.begin(id);
         let model = self.model(&job.recipe);
         let ending = model.map_err(|e| e.to_string()).and_then(|model| Work::new(self, model, &job).run_caught());
-        self.control.end();
-        let (to, reason) = match ending {
+        let asked = self.control.end();
+        let (to, reason) = match self.state_after(id, ending, asked) {
             Ok(state) => (state, None),
             Err(reason) => (JobState::Failed, Some(reason)),
         };
@@ -475,6 +475,21 @@ impl Shared {
         let change = Change { to, wanted: "ended", reason: reason.as_deref(), artifact: artifact.as_deref() };
         if let Err(error) = self.changed(id, &[JobState::Running], change) {
             tracing::error!(job = id.0, %error, "the job's end was not noted; it runs again at the next start");
+        }
+    }
+
+    /// The state that a job goes to from the worker. Whoever paused or cancelled it was told that it will be, also when that
+    /// came while the artifact was written.
+    fn state_after(&self, id: JobId, ending: Result<Ending, String>, asked: Signal) -> Result<JobState, String> {
+        match (ending, asked) {
+            (_, Signal::Cancel) => {
+                self.forget(id).map_err(|error| chain(&error))?;
+                Ok(JobState::Cancelled)
+            }
+            (Err(reason), _) => Err(reason),
+            (Ok(_), Signal::Pause) => Ok(JobState::Paused),
+            (Ok(Ending::Whole), _) => Ok(JobState::Done),
+            (Ok(Ending::Left), _) => Ok(JobState::Queued),
         }
     }
 }
