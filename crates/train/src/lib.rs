@@ -48,4 +48,4 @@ pub use record::{RecordBody, RecordBodyError, TrainRecord, Turn};
 pub use run::{Run, RunError, StepReport};
 pub use sketches::SketchFile;
 pub use speed::{Clock, Speed};
-pub use table::{PAGE_MAX, TRAIN_SCHEMA, TableError};
+pub use table::{INTERRUPTED_MAX, PAGE_MAX, TRAIN_SCHEMA, TableError};
