@@ -226,8 +226,8 @@ impl<'a> Work<'a> {
         let config = recipe.lora_config().map_err(RunError::from)?;
         let adapter = LoraAdapter::zeros(self.model.config(), &config).map_err(RunError::from)?;
         let speed = self.shared.speed(self.model, recipe, &train)?;
-        let estimate = Estimate::new(self.model, recipe, &train, &adapter, speed);
-        self.shared.check_disk(estimate.disk_bytes)?;
+        let estimate = Estimate::new(self.model, recipe, &train, &adapter, speed).map_err(RunError::from)?;
+        self.shared.check_room(&estimate)?;
         self.note(Happening::Encoded { report: report.clone(), held_out: held_out.len(), estimate })?;
         Ok(Encoded { data, train, held_out, report })
     }
