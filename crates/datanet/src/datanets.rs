@@ -8,13 +8,14 @@ use openledger_primitives::{Address, B256, BlobHash, DatanetId};
 use openledger_store::{BlobError, Row, RowExt, Store, StoreError, Tx, number_value, params};
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{AcceptReport, BatchError, Leaders, accept_batch, signatures};
+use crate::accept::{AcceptReport, BatchError, accept_batch, signatures};
 use crate::batch::{
     BatchContext, DecodeBatchError, PrepareBatchError, PreparedBatch, body_layout, decode_body, verify_consent,
 };
 use crate::clock::unix_now;
-use crate::dedup::{Fingerprint, SIMILARITY_PER_MILLE};
+use crate::dedup::{FINGERPRINT_VERSION, Fingerprint, SIMILARITY_PER_MILLE};
 use crate::ingest::{Format, IngestError, IngestReport, Ingested, Mapping, ingest_file};
+use crate::leaders::Leaders;
 use crate::limits::{NAME_BYTES_MAX, PAGE_ROWS_MAX};
 use crate::record::Record;
 use crate::state::{BatchState, RecordStatus};
@@ -527,7 +528,7 @@ fn check_info(info: &DatanetInfo) -> Result<(), DatanetError> {
 
 fn insert_datanet(tx: &Tx<'_>, info: &DatanetInfo) -> Result<usize, StoreError> {
     tx.execute(
-        "INSERT OR IGNORE INTO datanet_nets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR IGNORE INTO datanet_nets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             number_value("Datanet", info.id.0)?,
             info.owner.as_slice(),
@@ -535,7 +536,8 @@ fn insert_datanet(tx: &Tx<'_>, info: &DatanetInfo) -> Result<usize, StoreError> 
             info.terms.abi_encode(),
             info.licence_hash().as_slice(),
             info.similarity_per_mille,
-            unix_now()
+            unix_now(),
+            FINGERPRINT_VERSION
         ],
     )
 }

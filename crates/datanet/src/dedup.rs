@@ -10,6 +10,8 @@ use openledger_primitives::{B256, keccak256};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
+/// Version of what the database keeps of fingerprints: the hash of the words and the keys of the bands.
+pub const FINGERPRINT_VERSION: u32 = 2;
 /// Similarity from which a record counts as a copy, in thousandths, unless the Datanet says otherwise.
 pub const SIMILARITY_PER_MILLE: u16 = 700;
 /// Characters in a shingle.

@@ -10,6 +10,7 @@ mod clock;
 mod datanets;
 pub mod dedup;
 pub mod ingest;
+mod leaders;
 pub mod limits;
 mod overview;
 mod preview;

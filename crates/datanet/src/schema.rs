@@ -8,7 +8,7 @@ pub const DATANET_SCHEMA: Schema = Schema {
     migrations: &[
         Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST },
         Migration { version: 2, name: "indexes of overviews", sql: OVERVIEWS },
-        Migration { version: 3, name: "the earliest leaders of each band alone", sql: BANDS },
+        Migration { version: 3, name: "version of a Datanet's fingerprints", sql: FINGERPRINTS },
         Migration { version: 4, name: "uploads are kept for a time", sql: UPLOADS },
     ],
 };
@@ -60,14 +60,9 @@ CREATE INDEX datanet_records_contributor ON datanet_records (contributor, id);
 CREATE INDEX datanet_snapshots_root ON datanet_snapshots (root);
 ";
 
-/// As if [`crate::limits::BAND_LEADERS_MAX`] had been kept from the start; the number is that of this version.
-const BANDS: &str = "
-DELETE FROM datanet_bands WHERE (datanet, key, record) IN (
-    SELECT datanet, key, record FROM (
-        SELECT k.datanet, k.key, k.record,
-            row_number() OVER (PARTITION BY k.datanet, k.key ORDER BY r.cluster) AS place
-        FROM datanet_bands k JOIN datanet_records r ON r.id = k.record)
-    WHERE place > 64);
+/// Fingerprints cannot be made in SQL; those of an older version are made again when the Datanet next accepts a batch.
+const FINGERPRINTS: &str = "
+ALTER TABLE datanet_nets ADD COLUMN fingerprint_version INTEGER NOT NULL DEFAULT 1;
 ";
 
 /// Uploads from before are kept as long as if their last part had come when they began.

@@ -127,6 +127,20 @@ fn invisible_characters_hide_no_copy() {
     }
 }
 
+/// A database of the version before: other words, other bands.
+#[test]
+fn fingerprints_of_an_older_version_are_made_again() {
+    let mut fixture = Fixture::new();
+    let honest: Vec<Record> = load("procedures.jsonl").into_iter().step_by(40).collect();
+    fixture.contribute(1, &honest);
+    fixture.execute("UPDATE datanet_records SET words_hash = zeroblob(32)");
+    fixture.execute("DELETE FROM datanet_bands");
+    fixture.execute("UPDATE datanet_nets SET fingerprint_version = 1");
+    let copies: Vec<Record> = honest.iter().map(|record| edit(record, 7)).collect();
+    assert_eq!(fixture.contribute(2, &copies).accepted, 0);
+    assert_eq!(fixture.contribute(3, &honest).accepted, 0);
+}
+
 /// The record with `between` after each character of its prompt.
 fn scattered(record: &Record, between: &str) -> Record {
     let Record::Prompt { prompt, response } = record else { panic!("procedures are prompts") };

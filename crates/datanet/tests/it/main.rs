@@ -50,6 +50,11 @@ impl Fixture {
         self.datanets.accept(batch.commitment()).unwrap()
     }
 
+    /// Changes the database behind the Datanets' back.
+    fn execute(&self, sql: &str) {
+        self.store.with_tx(|tx| tx.execute(sql, [])).unwrap();
+    }
+
     /// How many leaders the most crowded key of a band leads to.
     fn most_leaders_of_a_band(&self) -> u64 {
         let sql = "SELECT max(leaders) FROM (SELECT count(*) AS leaders FROM datanet_bands GROUP BY datanet, key)";
