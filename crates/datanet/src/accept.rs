@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
-use openledger_primitives::{Address, B256, BlobHash, DatanetId, RecordHash};
-use openledger_store::{BlobError, Blobs, ReadTx, Row, RowExt, StoreError, Tx, number_value, params};
+use openledger_primitives::{Address, B256, DatanetId, RecordHash};
+use openledger_store::{BlobError, Blobs, ReadTx, RowExt, Store, StoreError, Tx, number_value, params};
 use serde::{Deserialize, Serialize};
 
-use crate::dedup::Fingerprint;
-use crate::record::{Record, RecordError, record_hash};
+use crate::dedup::{FINGERPRINT_VERSION, Fingerprint};
+use crate::leaders::{Leader, Leaders, RecordSignature, StoredRecord, json_keys};
+use crate::limits::BAND_LEADERS_MAX;
+use crate::record::RecordError;
 use crate::state::{BatchState, RecordStatus};
 
 /// A record that was not accepted because an earlier one says the same.
@@ -90,9 +92,16 @@ pub enum BatchError {
 /// Accepts a revealed batch: decides on each of its records and, where its priority is not the latest, again on those of the
 /// batches behind it. Accepting twice changes nothing.
 ///
+/// `signatures` are those of the batch's records, made before the transaction; others are made when they are needed.
+///
 /// # Errors
 /// [`BatchError`]; the transaction must not be committed then.
-pub fn accept_batch(tx: &Tx<'_>, blobs: &Blobs, commitment: B256) -> Result<AcceptReport, BatchError> {
+pub(crate) fn accept_batch(
+    tx: &Tx<'_>,
+    blobs: &Blobs,
+    commitment: B256,
+    signatures: Signatures,
+) -> Result<AcceptReport, BatchError> {
     let batch = BatchPlace::load(tx, commitment)?;
     match batch.state {
         BatchState::Accepted => return report(tx, commitment),
@@ -101,11 +110,37 @@ pub fn accept_batch(tx: &Tx<'_>, blobs: &Blobs, commitment: B256) -> Result<Acce
     }
     let sql = "UPDATE datanet_batches SET state = ?2 WHERE commitment = ?1";
     tx.execute(sql, params![commitment.as_slice(), BatchState::Accepted.code()])?;
-    let mut decisions = Decisions::new(tx, blobs, batch.datanet)?;
+    let mut decisions = Decisions::new(tx, blobs, batch.datanet, signatures)?;
+    decisions.renew_fingerprints()?;
     for record in decisions.reopen(batch.priority)? {
         decisions.decide(&record)?;
     }
     report(tx, commitment)
+}
+
+/// Signatures by the record's row. Making them is most of the work of accepting a batch.
+pub(crate) type Signatures = HashMap<i64, RecordSignature>;
+
+/// The signatures of a batch's records, for [`accept_batch`]; none for a batch that is not next to be accepted.
+///
+/// # Errors
+/// [`BatchError`] for an unknown batch, or a record that is damaged.
+pub(crate) fn signatures(store: &Store, commitment: B256) -> Result<Signatures, BatchError> {
+    let records = store.read(|tx| {
+        if BatchPlace::load(tx, commitment)?.state != BatchState::Revealed {
+            return Ok::<_, BatchError>(Vec::new());
+        }
+        let sql = format!(
+            "SELECT {} FROM datanet_records r JOIN datanet_batches b ON b.commitment = r.batch WHERE b.commitment = ?1",
+            StoredRecord::COLUMNS
+        );
+        Ok(tx.query_all(&sql, [commitment.as_slice()], StoredRecord::read)?)
+    })?;
+    let signature = |record: &StoredRecord| -> Result<_, BatchError> {
+        let text = record.record(store.blobs())?.full_text();
+        Ok((record.id, RecordSignature::of(&Fingerprint::of(&text))))
+    };
+    records.iter().map(signature).collect()
 }
 
 struct BatchPlace {
@@ -143,121 +178,39 @@ fn report(tx: &ReadTx<'_>, commitment: B256) -> Result<AcceptReport, BatchError>
     Ok(AcceptReport { accepted, duplicates })
 }
 
-/// Where a record's bytes are.
-pub(crate) struct StoredRecord {
-    pub(crate) id: i64,
-    pub(crate) hash: RecordHash,
-    pub(crate) salt: B256,
-    body: BlobHash,
-    offset: u64,
-    length: usize,
-}
-
-impl StoredRecord {
-    /// Columns that [`StoredRecord::read`] needs, from `datanet_records r JOIN datanet_batches b`.
-    pub(crate) const COLUMNS: &'static str = "r.id, r.hash, r.salt, b.body, r.body_offset, r.body_length";
-
-    pub(crate) fn read(row: &Row<'_>) -> Result<Self, StoreError> {
-        Ok(Self {
-            id: row.column("id")?,
-            hash: RecordHash(row.hash("hash")?),
-            salt: row.hash("salt")?,
-            body: BlobHash(row.hash("body")?),
-            offset: row.number("body_offset")?,
-            length: row.column::<u32>("body_length")? as usize,
-        })
-    }
-
-    /// The record, checked against its hash.
-    pub(crate) fn record(&self, blobs: &Blobs) -> Result<Record, BatchError> {
-        let damaged = |source| BatchError::Damaged { record: self.hash, source };
-        let bytes = blobs.get_range(self.body, self.offset, self.length)?.ok_or_else(|| damaged(None))?;
-        if record_hash(self.salt, &bytes) != self.hash {
-            return Err(damaged(None));
-        }
-        Record::from_canonical(&bytes).map_err(|source| damaged(Some(source)))
-    }
-}
-
-/// The record that stands first in a cluster.
-#[derive(Clone, Copy)]
-pub(crate) struct Leader {
-    pub(crate) hash: RecordHash,
-    pub(crate) cluster: u64,
-    pub(crate) similarity_per_mille: u16,
-}
-
-/// Finds leaders in one Datanet; remembers the fingerprints that it has made.
-pub(crate) struct Leaders<'a> {
-    tx: &'a ReadTx<'a>,
-    blobs: &'a Blobs,
-    datanet: i64,
-    similarity_per_mille: u16,
-    fingerprints: HashMap<i64, Fingerprint>,
-}
-
-impl<'a> Leaders<'a> {
-    pub(crate) fn new(tx: &'a ReadTx<'a>, blobs: &'a Blobs, datanet: DatanetId) -> Result<Self, BatchError> {
-        let datanet = number_value("Datanet", datanet.0)?;
-        let sql = "SELECT similarity_per_mille FROM datanet_nets WHERE id = ?1";
-        let limit = tx.query_opt(sql, [datanet], |row| row.column::<u16>("similarity_per_mille"))?;
-        let similarity_per_mille = limit.unwrap_or(crate::dedup::SIMILARITY_PER_MILLE);
-        Ok(Self { tx, blobs, datanet, similarity_per_mille, fingerprints: HashMap::new() })
-    }
-
-    /// The earliest leader that says the same, if any.
-    pub(crate) fn find(&mut self, fingerprint: &Fingerprint) -> Result<Option<Leader>, BatchError> {
-        if let Some(leader) = self.same_words(fingerprint)? {
-            return Ok(Some(leader));
-        }
-        // Clusters are numbered in the order of priority: the first hit is the earliest.
-        for (record, cluster) in self.candidates(fingerprint)? {
-            let similarity_per_mille = self.fingerprint(&record)?.similarity_per_mille(fingerprint);
-            if similarity_per_mille >= self.similarity_per_mille {
-                return Ok(Some(Leader { hash: record.hash, cluster, similarity_per_mille }));
-            }
-        }
-        Ok(None)
-    }
-
-    fn same_words(&self, fingerprint: &Fingerprint) -> Result<Option<Leader>, BatchError> {
-        let sql = "SELECT hash, cluster FROM datanet_records WHERE datanet = ?1 AND words_hash = ?2 AND leads = 1";
-        Ok(self.tx.query_opt(sql, params![self.datanet, fingerprint.words_hash.as_slice()], |row| {
-            let cluster = row.number("cluster")?;
-            Ok::<_, StoreError>(Leader { hash: RecordHash(row.hash("hash")?), cluster, similarity_per_mille: 1_000 })
-        })?)
-    }
-
-    fn candidates(&self, fingerprint: &Fingerprint) -> Result<Vec<(StoredRecord, u64)>, BatchError> {
-        let keys = fingerprint.band_keys().map(|key| (key as i64).to_string()).join(",");
-        let sql = format!(
-            "SELECT DISTINCT {}, r.cluster FROM datanet_bands k JOIN datanet_records r ON r.id = k.record
-             JOIN datanet_batches b ON b.commitment = r.batch
-             WHERE k.datanet = ?1 AND k.key IN (SELECT value FROM json_each(?2)) ORDER BY r.cluster",
-            StoredRecord::COLUMNS
-        );
-        Ok(self.tx.query_all(&sql, params![self.datanet, format!("[{keys}]")], |row| {
-            Ok::<_, StoreError>((StoredRecord::read(row)?, row.number("cluster")?))
-        })?)
-    }
-
-    fn fingerprint(&mut self, record: &StoredRecord) -> Result<&Fingerprint, BatchError> {
-        if !self.fingerprints.contains_key(&record.id) {
-            let text = record.record(self.blobs)?.full_text();
-            self.fingerprints.insert(record.id, Fingerprint::of(&text));
-        }
-        Ok(&self.fingerprints[&record.id])
-    }
-}
-
 struct Decisions<'a> {
     tx: &'a Tx<'a>,
     leaders: Leaders<'a>,
+    signatures: Signatures,
 }
 
 impl<'a> Decisions<'a> {
-    fn new(tx: &'a Tx<'a>, blobs: &'a Blobs, datanet: DatanetId) -> Result<Self, BatchError> {
-        Ok(Self { tx, leaders: Leaders::new(tx, blobs, datanet)? })
+    fn new(tx: &'a Tx<'a>, blobs: &'a Blobs, datanet: DatanetId, signatures: Signatures) -> Result<Self, BatchError> {
+        Ok(Self { tx, leaders: Leaders::new(tx, blobs, datanet)?, signatures })
+    }
+
+    /// Makes the fingerprints of an older version again. What was decided by them stays.
+    fn renew_fingerprints(&mut self) -> Result<(), BatchError> {
+        let datanet = self.leaders.datanet;
+        let sql = "SELECT count(*) FROM datanet_nets WHERE id = ?1 AND fingerprint_version = ?2";
+        if self.tx.count(sql, params![datanet, FINGERPRINT_VERSION])? > 0 {
+            return Ok(());
+        }
+        self.tx.execute("DELETE FROM datanet_bands WHERE datanet = ?1", [datanet])?;
+        let sql = format!(
+            "SELECT {} FROM datanet_records r JOIN datanet_batches b ON b.commitment = r.batch
+             WHERE r.datanet = ?1 AND r.leads = 1 ORDER BY r.cluster",
+            StoredRecord::COLUMNS
+        );
+        for leader in self.tx.query_all(&sql, [datanet], StoredRecord::read)? {
+            let signature = RecordSignature::of(self.leaders.fingerprint(&leader)?);
+            let sql = "UPDATE datanet_records SET words_hash = ?2 WHERE id = ?1";
+            self.tx.execute(sql, params![leader.id, signature.words_hash.as_slice()])?;
+            self.enter_bands(&leader, &signature)?;
+        }
+        let sql = "UPDATE datanet_nets SET fingerprint_version = ?2 WHERE id = ?1";
+        self.tx.execute(sql, params![datanet, FINGERPRINT_VERSION])?;
+        Ok(())
     }
 
     /// Takes back all decisions from `priority` on and lists their records in order.
@@ -280,14 +233,17 @@ impl<'a> Decisions<'a> {
     }
 
     fn decide(&mut self, record: &StoredRecord) -> Result<(), BatchError> {
-        let fingerprint = self.leaders.fingerprint(record)?.clone();
-        match self.leaders.find(&fingerprint)? {
-            Some(leader) => self.join(record, &fingerprint, leader),
-            None => self.lead(record, &fingerprint),
+        let signature = match self.signatures.get(&record.id) {
+            Some(signature) => *signature,
+            None => RecordSignature::of(self.leaders.fingerprint(record)?),
+        };
+        match self.leaders.find_stored(record, &signature)? {
+            Some(leader) => self.join(record, &signature, leader),
+            None => self.lead(record, &signature),
         }
     }
 
-    fn join(&self, record: &StoredRecord, fingerprint: &Fingerprint, leader: Leader) -> Result<(), BatchError> {
+    fn join(&self, record: &StoredRecord, signature: &RecordSignature, leader: Leader) -> Result<(), BatchError> {
         let sql =
             "UPDATE datanet_records SET words_hash = ?2, cluster = ?3, duplicate_of = ?4, similarity_per_mille = ?5,
             status = CASE WHEN revoked_at IS NULL THEN ?6 ELSE ?7 END WHERE id = ?1";
@@ -295,7 +251,7 @@ impl<'a> Decisions<'a> {
             sql,
             params![
                 record.id,
-                fingerprint.words_hash.as_slice(),
+                signature.words_hash.as_slice(),
                 number_value("cluster", leader.cluster)?,
                 leader.hash.0.as_slice(),
                 leader.similarity_per_mille,
@@ -307,7 +263,7 @@ impl<'a> Decisions<'a> {
     }
 
     /// A revoked record still leads its cluster: taking it back must not let copies of it in.
-    fn lead(&self, record: &StoredRecord, fingerprint: &Fingerprint) -> Result<(), BatchError> {
+    fn lead(&self, record: &StoredRecord, signature: &RecordSignature) -> Result<(), BatchError> {
         let sql = "SELECT max(cluster) FROM datanet_records WHERE datanet = ?1";
         let cluster = self.tx.count(sql, [self.leaders.datanet])? + 1;
         let sql = "UPDATE datanet_records SET words_hash = ?2, cluster = ?3, leads = 1,
@@ -316,16 +272,22 @@ impl<'a> Decisions<'a> {
             sql,
             params![
                 record.id,
-                fingerprint.words_hash.as_slice(),
+                signature.words_hash.as_slice(),
                 number_value("cluster", cluster)?,
                 RecordStatus::Accepted.code(),
                 RecordStatus::Revoked.code()
             ],
         )?;
-        for key in fingerprint.band_keys() {
-            let sql = "INSERT OR IGNORE INTO datanet_bands (datanet, key, record) VALUES (?1, ?2, ?3)";
-            self.tx.execute(sql, params![self.leaders.datanet, key as i64, record.id])?;
-        }
+        self.enter_bands(record, signature)
+    }
+
+    /// Leaders enter in the order of priority, so that those for whom a key has room are the earliest.
+    fn enter_bands(&self, record: &StoredRecord, signature: &RecordSignature) -> Result<(), BatchError> {
+        let sql = format!(
+            "INSERT OR IGNORE INTO datanet_bands (datanet, key, record) SELECT ?1, j.value, ?2 FROM json_each(?3) j
+             WHERE (SELECT count(*) FROM datanet_bands k WHERE k.datanet = ?1 AND k.key = j.value) < {BAND_LEADERS_MAX}"
+        );
+        self.tx.execute(&sql, params![self.leaders.datanet, record.id, json_keys(&signature.band_keys)])?;
         Ok(())
     }
 }

@@ -312,7 +312,7 @@ pub enum ConsentError {
 }
 
 /// Checks a 65-byte signature of `contributor` over a consent's digest, as strictly as the registry does: one consent has
-/// one signature. Contract wallets are checked on chain alone.
+/// one signature. Contract wallets are checked on chain alone ([`crate::Datanets::mark_revealed_on_chain`]).
 ///
 /// # Errors
 /// [`ConsentError`] for a malformed signature and for another signer.

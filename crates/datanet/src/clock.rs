@@ -1,4 +1,4 @@
-//! Times in statements. Nothing is decided by them.
+//! Times in statements and of uploads. Nothing about records is decided by them.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

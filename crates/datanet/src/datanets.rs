@@ -8,17 +8,18 @@ use openledger_primitives::{Address, B256, BlobHash, DatanetId};
 use openledger_store::{BlobError, Row, RowExt, Store, StoreError, Tx, number_value, params};
 use serde::{Deserialize, Serialize};
 
-use crate::accept::{AcceptReport, BatchError, Leaders, accept_batch};
+use crate::accept::{AcceptReport, BatchError, accept_batch, signatures};
 use crate::batch::{
     BatchContext, DecodeBatchError, PrepareBatchError, PreparedBatch, body_layout, decode_body, verify_consent,
 };
 use crate::clock::unix_now;
-use crate::dedup::{Fingerprint, SIMILARITY_PER_MILLE};
+use crate::dedup::{FINGERPRINT_VERSION, Fingerprint, SIMILARITY_PER_MILLE};
 use crate::ingest::{Format, IngestError, IngestReport, Ingested, Mapping, ingest_file};
+use crate::leaders::Leaders;
 use crate::limits::{NAME_BYTES_MAX, PAGE_ROWS_MAX};
 use crate::record::Record;
 use crate::state::{BatchState, RecordStatus};
-use crate::upload::{NewUpload, Upload, UploadError, Uploads};
+use crate::upload::{NewUpload, Upload, UploadError, UploadLimits, Uploads};
 
 /// A Datanet as the registry has it.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +130,7 @@ pub struct StoredBatch {
     pub state: BatchState,
     /// Its place in the order of commitments, once committed.
     pub priority: Option<u64>,
-    /// The contributor's signature, once revealed.
+    /// The contributor's own signature, once revealed; none where a contract wallet consented on chain.
     pub consent: Option<Vec<u8>>,
 }
 
@@ -172,7 +173,13 @@ impl Datanets {
     /// The Datanets in `store`, which was opened with [`DATANET_SCHEMA`](crate::DATANET_SCHEMA).
     #[must_use]
     pub fn new(store: Store, chain_id: u64) -> Self {
-        Self { uploads: Uploads::new(store.clone()), store, chain_id }
+        Self { uploads: Uploads::new(store.clone(), UploadLimits::default()), store, chain_id }
+    }
+
+    /// The same, with limits on uploads other than the default ones.
+    #[must_use]
+    pub fn with_upload_limits(self, limits: UploadLimits) -> Self {
+        Self { uploads: Uploads::new(self.store.clone(), limits), ..self }
     }
 
     /// Records a Datanet that the registry created. The same Datanet again changes nothing.
@@ -297,7 +304,8 @@ impl Datanets {
         })
     }
 
-    /// Makes a batch of a finished upload's records and stores it as prepared. The report says which rows were left out.
+    /// Makes a batch of a finished upload's records and stores it as prepared. The report says which rows were left out. The
+    /// upload is not kept for long after that.
     ///
     /// # Errors
     /// [`PrepareError`]; nothing is stored then.
@@ -308,7 +316,10 @@ impl Datanets {
         mapping: Option<&Mapping>,
     ) -> Result<(PreparedBatch, IngestReport), PrepareError> {
         let (upload, path) = self.finished(upload)?;
-        self.prepare_file(upload.declared.datanet, upload.declared.contributor, &path, format, mapping)
+        let NewUpload { datanet, contributor, .. } = upload.declared;
+        let prepared = self.prepare_file(datanet, contributor, &path, format, mapping)?;
+        self.uploads.prepared(upload.id)?;
+        Ok(prepared)
     }
 
     /// As [`Datanets::prepare_upload`], from a file of this machine.
@@ -402,11 +413,36 @@ impl Datanets {
         })
     }
 
-    /// The batch is revealed on chain with this consent, which is checked here again. Revealing twice changes nothing.
+    /// The contributor consents with this signature, which is checked here: for callers that have not asked the registry
+    /// whether the batch is revealed. Revealing twice changes nothing.
     ///
     /// # Errors
     /// [`BatchError`].
     pub fn mark_revealed(&self, commitment: B256, consent: &[u8]) -> Result<(), BatchError> {
+        self.reveal(commitment, |digest, contributor| {
+            verify_consent(digest, contributor, consent)?;
+            Ok(Some(consent))
+        })
+    }
+
+    /// The registry says that the batch is revealed, and with that, that its contributor consents: it has checked what they
+    /// signed, and alone can ask a contract wallet (EIP-1271). `consent` is kept where it is an account's own signature; what
+    /// a wallet signed stands on chain. Revealing twice changes nothing.
+    ///
+    /// # Errors
+    /// [`BatchError`].
+    pub fn mark_revealed_on_chain(&self, commitment: B256, consent: &[u8]) -> Result<(), BatchError> {
+        self.reveal(commitment, |digest, contributor| {
+            Ok(verify_consent(digest, contributor, consent).is_ok().then_some(consent))
+        })
+    }
+
+    /// `check` gives the consent to keep of a digest and its contributor.
+    fn reveal<'c>(
+        &self,
+        commitment: B256,
+        check: impl FnOnce(B256, Address) -> Result<Option<&'c [u8]>, BatchError>,
+    ) -> Result<(), BatchError> {
         self.store.with_tx(|tx| {
             let row = batch_row(tx, commitment)?;
             match row.state {
@@ -414,7 +450,7 @@ impl Datanets {
                 BatchState::Revealed | BatchState::Accepted => return Ok(()),
                 state => return Err(BatchError::WrongState { commitment, state, wanted: BatchState::Committed }),
             }
-            verify_consent(self.digest(tx, &row)?, row.contributor, consent)?;
+            let consent = check(self.digest(tx, &row)?, row.contributor)?;
             let sql = "UPDATE datanet_batches SET state = ?2, consent = ?3 WHERE commitment = ?1";
             tx.execute(sql, params![commitment.as_slice(), BatchState::Revealed.code(), consent])?;
             Ok(())
@@ -435,12 +471,15 @@ impl Datanets {
         Ok(consent.eip712_signing_hash(&eip712::datanet_domain(self.chain_id)))
     }
 
-    /// Decides on a revealed batch's records. See [`accept_batch`].
+    /// Accepts a revealed batch: decides on each of its records and, where its priority is not the latest, again on those of the
+    /// batches behind it. Accepting twice changes nothing.
     ///
     /// # Errors
     /// [`BatchError`]; nothing changes then.
     pub fn accept(&self, commitment: B256) -> Result<AcceptReport, BatchError> {
-        self.store.with_tx(|tx| accept_batch(tx, self.store.blobs(), commitment))
+        // Before the transaction, so that other writers do not wait for it.
+        let signatures = signatures(&self.store, commitment)?;
+        self.store.with_tx(|tx| accept_batch(tx, self.store.blobs(), commitment, signatures))
     }
 }
 
@@ -489,7 +528,7 @@ fn check_info(info: &DatanetInfo) -> Result<(), DatanetError> {
 
 fn insert_datanet(tx: &Tx<'_>, info: &DatanetInfo) -> Result<usize, StoreError> {
     tx.execute(
-        "INSERT OR IGNORE INTO datanet_nets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        "INSERT OR IGNORE INTO datanet_nets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             number_value("Datanet", info.id.0)?,
             info.owner.as_slice(),
@@ -497,7 +536,8 @@ fn insert_datanet(tx: &Tx<'_>, info: &DatanetInfo) -> Result<usize, StoreError> 
             info.terms.abi_encode(),
             info.licence_hash().as_slice(),
             info.similarity_per_mille,
-            unix_now()
+            unix_now(),
+            FINGERPRINT_VERSION
         ],
     )
 }

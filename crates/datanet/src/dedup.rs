@@ -1,13 +1,17 @@
 //! Exact and near duplicates.
 //!
-//! A record's text is brought to words: NFKC, lower case, runs of letters and digits, one space between them. Its shingles are the
+//! A record's text is brought to words: without what no reader sees (zero-width characters, soft hyphens, fillers), NFKC, lower
+//! case, runs of letters and digits, one space between them; marks that are no letters are passed over. Its shingles are the
 //! character 5-grams of that, so that one changed word of a short text changes few of them. Two records are duplicates when
 //! the Jaccard similarity of their shingle sets reaches the Datanet's threshold. MinHash (128 permutations, 32 bands of 4) finds
 //! the candidates; the true similarity of the sets, in integers, decides. Everything is a fixed function of the texts.
 
 use openledger_primitives::{B256, keccak256};
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_combining_mark;
 
+/// Version of what the database keeps of fingerprints: the hash of the words and the keys of the bands.
+pub const FINGERPRINT_VERSION: u32 = 2;
 /// Similarity from which a record counts as a copy, in thousandths, unless the Datanet says otherwise.
 pub const SIMILARITY_PER_MILLE: u16 = 700;
 /// Characters in a shingle.
@@ -45,6 +49,12 @@ impl Fingerprint {
         u16::try_from(shared * 1_000 / union.max(1)).unwrap_or(1_000)
     }
 
+    /// Distinct shingles: what the fingerprint takes in memory, eight bytes each.
+    #[must_use]
+    pub(crate) fn shingle_count(&self) -> usize {
+        self.shingles.len()
+    }
+
     /// The keys under which near-duplicates meet: each binds the band's position and its minima.
     #[must_use]
     pub fn band_keys(&self) -> [u64; BANDS] {
@@ -61,18 +71,29 @@ impl Fingerprint {
 fn normal_words(text: &str) -> String {
     let mut words = String::with_capacity(text.len());
     let mut gap = false;
-    for character in text.nfkc().flat_map(char::to_lowercase) {
+    let seen = text.chars().filter(|character| !is_ignorable(*character));
+    for character in seen.nfkc().flat_map(char::to_lowercase) {
         if character.is_alphanumeric() {
             if gap && !words.is_empty() {
                 words.push(' ');
             }
             words.push(character);
             gap = false;
-        } else {
+        } else if !is_combining_mark(character) {
             gap = true;
         }
     }
     if words.is_empty() { text.to_owned() } else { words }
+}
+
+/// `Default_Ignorable_Code_Point` of Unicode: what is shown as nothing, so that a text with it looks like one without. Scripts
+/// that need joiners lose no word by it: here they stand in both texts or make no difference.
+fn is_ignorable(character: char) -> bool {
+    matches!(character,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFF8}' | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
 fn shingles(words: &str) -> Vec<u64> {

@@ -10,6 +10,7 @@ mod clock;
 mod datanets;
 pub mod dedup;
 pub mod ingest;
+mod leaders;
 pub mod limits;
 mod overview;
 mod preview;
@@ -17,11 +18,10 @@ pub mod record;
 mod records;
 mod schema;
 mod snapshot;
-pub mod split;
 mod state;
 mod upload;
 
-pub use accept::{AcceptReport, BatchError, Duplicate, accept_batch};
+pub use accept::{AcceptReport, BatchError, Duplicate};
 pub use batch::{BatchContext, ConsentError, PrepareBatchError, PreparedBatch, SaltedRecord, verify_consent};
 pub use datanets::{
     DatanetError, DatanetInfo, Datanets, LikelyDuplicate, LoadBatchError, PrepareError, Preview, StoredBatch,
@@ -36,6 +36,5 @@ pub use record::{Message, Record, RecordError, RecordKind, record_hash};
 pub use records::{Page, RecordAccessError, RecordFilter, RecordStatement, SnapshotError, SnapshotRecord};
 pub use schema::DATANET_SCHEMA;
 pub use snapshot::{DecodeSnapshotError, SNAPSHOT_BODY_VERSION, Snapshot, SnapshotEntry};
-pub use split::{HeldOutRule, HeldOutSplit, split_held_out};
 pub use state::{BatchState, RecordStatus};
-pub use upload::{NewUpload, Upload, UploadError};
+pub use upload::{NewUpload, Upload, UploadError, UploadLimits};

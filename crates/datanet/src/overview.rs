@@ -7,8 +7,8 @@ use openledger_primitives::{Address, B256, DatanetId, SnapshotId};
 use openledger_store::{Row, RowExt, StoreError, number_value, params};
 
 use crate::Datanets;
-use crate::accept::StoredRecord;
 use crate::datanets::{DatanetInfo, read_datanet};
+use crate::leaders::StoredRecord;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::record::Record;
 use crate::records::{Page, RecordAccessError, RecordStatement, read_statement};

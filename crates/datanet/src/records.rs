@@ -6,8 +6,9 @@ use openledger_store::{BlobError, ReadTx, Row, RowExt, StoreError, Tx, number_va
 use serde::{Deserialize, Serialize};
 
 use crate::Datanets;
-use crate::accept::{BatchError, StoredRecord};
+use crate::accept::BatchError;
 use crate::clock::unix_now;
+use crate::leaders::StoredRecord;
 use crate::limits::PAGE_ROWS_MAX;
 use crate::record::Record;
 use crate::snapshot::{DecodeSnapshotError, Snapshot, SnapshotEntry};

@@ -8,6 +8,8 @@ pub const DATANET_SCHEMA: Schema = Schema {
     migrations: &[
         Migration { version: 1, name: "datanets, uploads, batches, records, snapshots", sql: FIRST },
         Migration { version: 2, name: "indexes of overviews", sql: OVERVIEWS },
+        Migration { version: 3, name: "version of a Datanet's fingerprints", sql: FINGERPRINTS },
+        Migration { version: 4, name: "uploads are kept for a time", sql: UPLOADS },
     ],
 };
 
@@ -56,4 +58,16 @@ CREATE INDEX datanet_batches_state ON datanet_batches (datanet, state);
 CREATE INDEX datanet_records_status ON datanet_records (datanet, status, contributor);
 CREATE INDEX datanet_records_contributor ON datanet_records (contributor, id);
 CREATE INDEX datanet_snapshots_root ON datanet_snapshots (root);
+";
+
+/// Fingerprints cannot be made in SQL; those of an older version are made again when the Datanet next accepts a batch.
+const FINGERPRINTS: &str = "
+ALTER TABLE datanet_nets ADD COLUMN fingerprint_version INTEGER NOT NULL DEFAULT 1;
+";
+
+/// Uploads from before are kept as long as if their last part had come when they began.
+const UPLOADS: &str = "
+ALTER TABLE datanet_uploads ADD COLUMN kept_until INTEGER NOT NULL DEFAULT 0;
+UPDATE datanet_uploads SET kept_until = began_at + 86400;
+CREATE INDEX datanet_uploads_kept ON datanet_uploads (kept_until);
 ";

@@ -2,17 +2,24 @@
 //!
 //! A part is synced to disk before its receipt is recorded, so after a crash the file may be longer than what was
 //! acknowledged, never shorter; what is beyond is overwritten.
+//!
+//! Whoever can reach the node can upload in any name. So uploads are kept for a time only, one contributor's are
+//! limited in number and bytes, and all together in bytes ([`UploadLimits`]): what is oldest gives way, and can be sent again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use openledger_primitives::{Address, B256, DatanetId, keccak256};
-use openledger_store::{Row, RowExt, Store, StoreError, number_value, params};
+use openledger_store::rusqlite::Params;
+use openledger_store::{Row, RowExt, Store, StoreError, Tx, number_value, params};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::unix_now;
-use crate::limits::{CHUNK_BYTES_MAX, FILE_BYTES_MAX, NAME_BYTES_MAX, OPEN_UPLOADS_MAX};
+use crate::limits::{
+    CHUNK_BYTES_MAX, FILE_BYTES_MAX, FINISHED_UPLOADS_BYTES_MAX, NAME_BYTES_MAX, OPEN_UPLOADS_MAX,
+    PREPARED_UPLOAD_KEPT_S, UPLOAD_KEPT_S, UPLOADS_BYTES_MAX,
+};
 
 const UPLOADS_DIR: &str = "uploads";
 
@@ -77,9 +84,6 @@ pub enum UploadError {
         /// The Datanet asked for.
         datanet: DatanetId,
     },
-    /// Too many unfinished ones.
-    #[error("{OPEN_UPLOADS_MAX} uploads are open already; finish or abandon one")]
-    TooManyOpen,
     /// No such upload.
     #[error("there is no upload {id}")]
     Unknown {
@@ -129,15 +133,41 @@ pub enum UploadError {
     Store(#[from] StoreError),
 }
 
+/// How much is kept of uploads, and how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadLimits {
+    /// Seconds after the last part.
+    pub kept_s: u64,
+    /// Seconds after a batch was prepared of it.
+    pub prepared_kept_s: u64,
+    /// Most bytes of one contributor's finished uploads.
+    pub finished_bytes_max: u64,
+    /// Most bytes of all uploads.
+    pub bytes_max: u64,
+}
+
+impl Default for UploadLimits {
+    /// [`UPLOAD_KEPT_S`], [`PREPARED_UPLOAD_KEPT_S`], [`FINISHED_UPLOADS_BYTES_MAX`] and [`UPLOADS_BYTES_MAX`].
+    fn default() -> Self {
+        Self {
+            kept_s: UPLOAD_KEPT_S,
+            prepared_kept_s: PREPARED_UPLOAD_KEPT_S,
+            finished_bytes_max: FINISHED_UPLOADS_BYTES_MAX,
+            bytes_max: UPLOADS_BYTES_MAX,
+        }
+    }
+}
+
 /// The uploads of a data directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Uploads {
     store: Store,
+    limits: UploadLimits,
 }
 
 impl Uploads {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store, limits: UploadLimits) -> Self {
+        Self { store, limits }
     }
 
     pub(crate) fn begin(&self, new: &NewUpload) -> Result<Upload, UploadError> {
@@ -156,16 +186,19 @@ impl Uploads {
     fn insert(&self, new: &NewUpload) -> Result<Upload, UploadError> {
         let id = new.id();
         fs::create_dir_all(self.store.dir().join(UPLOADS_DIR)).map_err(io_error)?;
-        self.store.with_tx(|tx| {
+        let kept_until = kept_until(self.limits.kept_s)?;
+        let gone = self.store.with_tx(|tx| {
             let datanet = number_value("Datanet", new.datanet.0)?;
             if tx.count("SELECT count(*) FROM datanet_nets WHERE id = ?1", [datanet])? == 0 {
                 return Err(UploadError::UnknownDatanet { datanet: new.datanet });
             }
-            let sql = "SELECT count(*) FROM datanet_uploads WHERE datanet = ?1 AND contributor = ?2 AND finished = 0";
-            if tx.count(sql, params![datanet, new.contributor.as_slice()])? >= OPEN_UPLOADS_MAX {
-                return Err(UploadError::TooManyOpen);
-            }
-            let sql = "INSERT OR IGNORE INTO datanet_uploads VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7)";
+            let mut gone = forget(tx, "kept_until <= ?1", params![unix_now()])?;
+            gone.extend(forget(
+                tx,
+                CROWDING,
+                params![datanet, new.contributor.as_slice(), OPEN_UPLOADS_MAX as i64 - 1],
+            )?);
+            let sql = "INSERT OR IGNORE INTO datanet_uploads VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, ?8)";
             tx.execute(
                 sql,
                 params![
@@ -175,11 +208,13 @@ impl Uploads {
                     new.file_name,
                     number_value("size", new.bytes)?,
                     new.hash.as_slice(),
-                    unix_now()
+                    unix_now(),
+                    kept_until
                 ],
             )?;
-            Ok(())
+            Ok(gone)
         })?;
+        self.remove_files(&gone)?;
         self.status(id)
     }
 
@@ -199,17 +234,22 @@ impl Uploads {
         if part.len() as u64 > bytes_max {
             return Err(UploadError::PartSize { bytes: part.len(), bytes_max });
         }
-        self.store.with_tx(|tx| {
+        let kept_until = kept_until(self.limits.kept_s)?;
+        let gone = self.store.with_tx(|tx| {
             // The row is updated first, so that of two parts at one offset only one goes on to write.
-            let sql =
-                "UPDATE datanet_uploads SET received_bytes = ?3 WHERE id = ?1 AND received_bytes = ?2 AND finished = 0";
+            let sql = "UPDATE datanet_uploads SET received_bytes = ?3, kept_until = ?4
+                WHERE id = ?1 AND received_bytes = ?2 AND finished = 0";
             let after = offset + part.len() as u64;
-            let place = params![id.as_slice(), number_value("offset", offset)?, number_value("size", after)?];
+            let place =
+                params![id.as_slice(), number_value("offset", offset)?, number_value("size", after)?, kept_until];
             if tx.execute(sql, place)? == 0 {
                 return Err(UploadError::Offset { offset, received_bytes: after });
             }
-            self.write_part(id, offset, part).map_err(io_error)
+            let gone = forget(tx, BEYOND_ALL, params![id.as_slice(), number_value("size", self.limits.bytes_max)?])?;
+            self.write_part(id, offset, part).map_err(io_error)?;
+            Ok(gone)
         })?;
+        self.remove_files(&gone)?;
         self.status(id)
     }
 
@@ -240,24 +280,72 @@ impl Uploads {
             self.abandon(id)?;
             return Err(UploadError::Hash { found, declared });
         }
-        let sql = "UPDATE datanet_uploads SET finished = 1 WHERE id = ?1";
-        self.store.with_tx(|tx| tx.execute(sql, [id.as_slice()]))?;
+        let bytes_max = number_value("size", self.limits.finished_bytes_max)?;
+        let gone = self.store.with_tx(|tx| {
+            tx.execute("UPDATE datanet_uploads SET finished = 1 WHERE id = ?1", [id.as_slice()])?;
+            let contributor = upload.declared.contributor;
+            forget(tx, BEYOND_FINISHED, params![id.as_slice(), contributor.as_slice(), bytes_max])
+        })?;
+        self.remove_files(&gone)?;
         self.status(id)
+    }
+
+    /// A batch was prepared of it: the file is not needed for long.
+    pub(crate) fn prepared(&self, id: B256) -> Result<(), UploadError> {
+        let kept_until = kept_until(self.limits.prepared_kept_s)?;
+        let sql = "UPDATE datanet_uploads SET kept_until = min(kept_until, ?2) WHERE id = ?1";
+        self.store.with_tx(|tx| tx.execute(sql, params![id.as_slice(), kept_until]))?;
+        Ok(())
     }
 
     /// Forgets an upload and its file.
     pub(crate) fn abandon(&self, id: B256) -> Result<(), UploadError> {
-        self.store.with_tx(|tx| tx.execute("DELETE FROM datanet_uploads WHERE id = ?1", [id.as_slice()]))?;
-        match fs::remove_file(self.path_of(id)) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(UploadError::Io(error)),
-            _ => Ok(()),
+        let gone = self.store.with_tx(|tx| forget(tx, "id = ?1", [id.as_slice()]))?;
+        self.remove_files(&gone)
+    }
+
+    fn remove_files(&self, uploads: &[B256]) -> Result<(), UploadError> {
+        for id in uploads {
+            match fs::remove_file(self.path_of(*id)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(UploadError::Io(error)),
+                _ => {}
+            }
         }
+        Ok(())
     }
 
     /// Ids are hashes, so no file name from outside becomes part of a path.
     pub(crate) fn path_of(&self, id: B256) -> PathBuf {
         self.store.dir().join(UPLOADS_DIR).join(alloy_primitives::hex::encode(id))
     }
+}
+
+/// A contributor's open uploads beyond so many: those with the fewest bytes, of them the oldest.
+const CROWDING: &str = "id IN (SELECT id FROM datanet_uploads WHERE datanet = ?1 AND contributor = ?2 AND finished = 0
+    ORDER BY received_bytes DESC, kept_until DESC, id LIMIT -1 OFFSET ?3)";
+
+/// A contributor's finished uploads, other than one, that do not fit beside those kept longer.
+const BEYOND_FINISHED: &str = "id <> ?1 AND id IN (
+    SELECT id FROM (
+        SELECT id, sum(declared_bytes) OVER (ORDER BY id = ?1 DESC, kept_until DESC, id) AS bytes
+        FROM datanet_uploads WHERE contributor = ?2 AND finished = 1)
+    WHERE bytes > ?3)";
+
+/// Uploads, other than one, that do not fit beside those kept longer.
+const BEYOND_ALL: &str = "id <> ?1 AND id IN (
+    SELECT id FROM (
+        SELECT id, sum(received_bytes) OVER (ORDER BY id = ?1 DESC, kept_until DESC, id) AS bytes FROM datanet_uploads)
+    WHERE bytes > ?2)";
+
+/// Forgets the uploads of which `condition` holds, and gives their ids; their files are the caller's to remove.
+fn forget(tx: &Tx<'_>, condition: &str, params: impl Params) -> Result<Vec<B256>, UploadError> {
+    let sql = format!("DELETE FROM datanet_uploads WHERE {condition} RETURNING id");
+    tx.query_all(&sql, params, |row| Ok(row.hash("id")?))
+}
+
+/// The time in so many seconds.
+fn kept_until(seconds: u64) -> Result<i64, StoreError> {
+    Ok(unix_now().saturating_add(number_value("seconds", seconds)?))
 }
 
 fn read_upload(row: &Row<'_>) -> Result<Upload, StoreError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use openledger_contracts::{Price, Share, SplitBps};
+use openledger_datanet::Datanets;
 use openledger_engine::Model;
 use openledger_primitives::{Address, B256, DatanetId, ModelId};
 use openledger_serve::{AdapterId, AdapterSpec, RegisterError, Server};
@@ -240,6 +241,12 @@ impl Catalog {
         kept.push_front((model.id, Arc::clone(&artifact)));
         kept.truncate(ARTIFACTS_IN_MEMORY_MAX);
         Ok(artifact)
+    }
+
+    /// The Datanets of the store that the models are in, to read snapshots, of which none depends on the chain.
+    pub(crate) fn datanets(&self) -> Datanets {
+        const ANY_CHAIN: u64 = 0;
+        Datanets::new(self.store.clone(), ANY_CHAIN)
     }
 
     /// Where a model comes from, by its manifest alone. Blocks.

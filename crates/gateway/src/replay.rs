@@ -13,6 +13,7 @@ use openledger_train::ArtifactError;
 use crate::answer::{self, AttributionError, PromptError};
 use crate::canonical::CanonicalRequest;
 use crate::catalog::{Catalog, shares};
+use crate::records::{RecordsError, check_records};
 
 /// Why a receipt could not be replayed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum ReplayReceiptError {
     /// The artifact is gone or damaged.
     #[error("the model's artifact cannot be read")]
     Artifact(#[from] ArtifactError),
+    /// The artifact's records are not those of the snapshots that it names, or the snapshots are not here.
+    #[error("who is paid by the model's indexes")]
+    Records(#[from] RecordsError),
     /// The answer could not be generated.
     #[error("the answer cannot be generated")]
     Generate(#[from] ReplayError),
@@ -84,6 +88,7 @@ impl ReplayEngine for Replayer {
         let artifact = self.catalog.artifact(&model)?;
         same("adapter", artifact.manifest.weights_hash, receipt.weightsHash)?;
         same("index", artifact.manifest.attribution.index_root, receipt.indexRoot)?;
+        check_records(&self.catalog.datanets(), &artifact)?;
         let canonical: CanonicalRequest =
             serde_json::from_value(request.clone()).map_err(ReplayReceiptError::Request)?;
         let mut request = answer::encode(base, Some(&model), &canonical)?;

@@ -15,11 +15,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use openledger_attribution::{DecodeError, influence::InfluenceIndex, suffix::SuffixIndex};
+use openledger_attribution::{
+    DecodeError, RecordMeta, attest::index_root, influence::InfluenceIndex, suffix::SuffixIndex,
+};
 use openledger_engine::{LoraAdapter, Model, format::peft};
-use openledger_primitives::B256;
+use openledger_primitives::{Address, B256, keccak256};
 
-use crate::manifest::{CheckpointRef, Manifest, ManifestError};
+use crate::manifest::{AttributionRef, CheckpointRef, Manifest, ManifestError};
 
 pub(crate) const MANIFEST_FILE: &str = "manifest.json";
 pub(crate) const ADAPTER_FOLDER: &str = "adapter";
@@ -99,6 +101,40 @@ pub enum ArtifactError {
         /// The hash in the manifest.
         expected: B256,
     },
+    /// An index was not built as the manifest says.
+    #[error("{what} of the {index} index is not what the manifest names")]
+    Differs {
+        /// Which index.
+        index: &'static str,
+        /// What differs.
+        what: &'static str,
+    },
+    /// The suffix table is not the one order of the text, so that spans can be missed or made up.
+    #[error("the suffix index is out of order at rank {rank}")]
+    Disorder {
+        /// The first rank at which it is.
+        rank: u64,
+    },
+    /// Another number of snapshots than the manifest names.
+    #[error("{given} snapshots were given; the manifest names {expected}")]
+    Snapshots {
+        /// How many were given.
+        given: usize,
+        /// How many it names.
+        expected: usize,
+    },
+    /// The indexes speak of a record otherwise than its snapshot does: somebody else would be paid.
+    #[error("record {record} of the indexes is record {index} of snapshot {snapshot}: {fault}")]
+    Record {
+        /// Position in the indexes.
+        record: usize,
+        /// Position of the snapshot in the manifest.
+        snapshot: u32,
+        /// Index in the snapshot.
+        index: u64,
+        /// What is wrong.
+        fault: RecordFault,
+    },
     /// Trained for another base model.
     #[error("the model was trained on base {expected}; this is {found}")]
     Base {
@@ -109,8 +145,46 @@ pub enum ArtifactError {
     },
 }
 
+/// How the indexes differ from a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordFault {
+    /// The snapshot, or the manifest, ends before it.
+    #[error("there is no such record")]
+    Missing,
+    /// Another account would be paid.
+    #[error("it was contributed by {expected}, not by {found}")]
+    Contributor {
+        /// As the index says.
+        found: Address,
+        /// As the snapshot says.
+        expected: Address,
+    },
+    /// It would count with others than its copies.
+    #[error("its cluster is {expected}, not {found}")]
+    Cluster {
+        /// As the index says.
+        found: u64,
+        /// As the snapshot says.
+        expected: u64,
+    },
+    /// It stands twice, or not where training has it.
+    #[error("it does not follow the record before it")]
+    Order,
+}
+
+/// What a snapshot says of a record that decides who is paid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordOwner {
+    /// Who contributed it.
+    pub contributor: Address,
+    /// Its cluster of near-duplicates.
+    pub cluster: u64,
+}
+
 impl Artifact {
-    /// Reads a folder and checks every part against the manifest.
+    /// Reads a folder and checks every part against the manifest. Whether the records are the snapshots' is
+    /// [`Artifact::check_records`]'s to say.
     ///
     /// # Errors
     /// [`ArtifactError`] names the part that is missing, malformed or another one.
@@ -127,8 +201,36 @@ impl Artifact {
         same("the influence index", influence.root(), manifest.attribution.influence_root)?;
         let suffix = load_index(folder, SUFFIX_FILE, SuffixIndex::from_bytes)?;
         same("the suffix index", suffix.root(), manifest.attribution.suffix_root)?;
+        let attribution = &manifest.attribution;
+        same("the pair of indexes", index_root(influence.root(), suffix.root()), attribution.index_root)?;
+        check_influence(&manifest, &influence, base)?;
+        check_suffix(&manifest, &influence, &suffix, base)?;
         let manifest_hash = manifest.hash();
         Ok(Self { manifest, manifest_hash, folder: folder.to_owned(), adapter, checkpoints, influence, suffix })
+    }
+
+    /// Checks that the indexes name of each record the contributor and the cluster that its snapshot names, so that whoever built them
+    /// cannot have named somebody else. `snapshots` are the records of the manifest's snapshots, in its order; that they are the
+    /// snapshots of those roots is the caller's to know.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Record`] names the first record that differs.
+    pub fn check_records(&self, snapshots: &[Vec<RecordOwner>]) -> Result<(), ArtifactError> {
+        let (given, expected) = (snapshots.len(), self.manifest.snapshots.len());
+        if given != expected {
+            return Err(ArtifactError::Snapshots { given, expected });
+        }
+        let mut before = None;
+        for (record, meta) in self.influence.records().as_slice().iter().enumerate() {
+            let place = (meta.snapshot, meta.index);
+            let fault = if before >= Some(place) { Some(RecordFault::Order) } else { fault_of(meta, snapshots) };
+            if let Some(fault) = fault {
+                let (snapshot, index) = place;
+                return Err(ArtifactError::Record { record, snapshot, index, fault });
+            }
+            before = Some(place);
+        }
+        Ok(())
     }
 
     /// Reads a folder's manifest alone.
@@ -145,6 +247,48 @@ impl Artifact {
     pub fn adapter_folder(&self) -> PathBuf {
         self.folder.join(ADAPTER_FOLDER)
     }
+}
+
+fn fault_of(meta: &RecordMeta, snapshots: &[Vec<RecordOwner>]) -> Option<RecordFault> {
+    let owner = usize::try_from(meta.index).ok().and_then(|index| snapshots.get(meta.snapshot as usize)?.get(index));
+    let Some(&RecordOwner { contributor, cluster }) = owner else { return Some(RecordFault::Missing) };
+    if meta.contributor != contributor {
+        return Some(RecordFault::Contributor { found: meta.contributor, expected: contributor });
+    }
+    (meta.cluster != cluster).then_some(RecordFault::Cluster { found: meta.cluster, expected: cluster })
+}
+
+fn check_influence(manifest: &Manifest, influence: &InfluenceIndex, base: &Model) -> Result<(), ArtifactError> {
+    let AttributionRef { policy, checkpoints, .. } = &manifest.attribution;
+    let lora = manifest.recipe.lora_config().ok();
+    let (sketcher, rank) = (influence.sketcher(), manifest.lora.rank as usize);
+    let sites = lora.map(|lora| policy.influence.sites.of(base.sites(), &lora));
+    let steps = checkpoints.iter().map(|checkpoint| checkpoint.step);
+    let of = |what| agree("influence", what);
+    of("the policy")(influence.policy() == &policy.influence)?;
+    of("the checkpoints' steps")(policy.influence.checkpoints.iter().map(|&step| u64::from(step)).eq(steps))?;
+    of("the checkpoints")(influence.adapters().iter().eq(checkpoints.iter().map(|named| &named.weights_hash)))?;
+    of("the adapter's shape")(manifest.lora == manifest.recipe.lora && sketcher.rank() == rank)?;
+    of("the sites")(sites.is_some_and(|sites| sketcher.sites() == sites))
+}
+
+fn check_suffix(
+    manifest: &Manifest,
+    influence: &InfluenceIndex,
+    suffix: &SuffixIndex,
+    base: &Model,
+) -> Result<(), ArtifactError> {
+    let of = |what| agree("suffix", what);
+    of("the policy")(suffix.policy() == &manifest.attribution.policy.provenance)?;
+    of("the tokenizer")(suffix.tokenizer() == keccak256(base.tokenizer().to_json()))?;
+    of("the list of snapshots")(suffix.snapshots().iter().eq(manifest.snapshots.iter().map(|named| &named.root)))?;
+    // Who is paid for a quotation is who is paid for influence.
+    of("the list of records")(suffix.records() == influence.records())?;
+    suffix.first_disorder().map_or(Ok(()), |rank| Err(ArtifactError::Disorder { rank }))
+}
+
+fn agree(index: &'static str, what: &'static str) -> impl Fn(bool) -> Result<(), ArtifactError> {
+    move |is_same| if is_same { Ok(()) } else { Err(ArtifactError::Differs { index, what }) }
 }
 
 fn load_checkpoint(folder: &Path, named: &CheckpointRef, base: &Model) -> Result<LoraAdapter, ArtifactError> {

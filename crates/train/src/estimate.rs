@@ -2,11 +2,16 @@
 
 use openledger_engine::{LoraAdapter, Model, ModelConfig};
 
-use crate::{encode::Example, recipe::Recipe, speed::Speed};
+use crate::{
+    encode::Example,
+    recipe::{Recipe, RecipeError},
+    speed::Speed,
+};
 
 /// Full-width activations that the backward pass keeps for each layer and token, in units of hidden + ffn.
 const KEPT_WIDTHS: u64 = 6;
-/// Bytes of a value of the index: one in the artifact, and four of the sketch until that is written.
+/// Bytes of a value of the index, on disk and in memory alike: one of the row, and four of the sketch, which stays until the
+/// rows of all records and checkpoints are made of them.
 const SKETCH_AND_ROW_BYTES: u64 = 5;
 
 /// Expected cost of a run.
@@ -22,7 +27,7 @@ pub struct Estimate {
     pub train_s: f64,
     /// Seconds for the influence index: one pass of all records at each checkpoint.
     pub index_s: f64,
-    /// Bytes of memory beside the base model.
+    /// Bytes of memory beside the base model: of the largest batch, the adapter with its optimiser, and the influence index.
     pub memory_bytes: u64,
     /// Bytes on disk for checkpoints and artifact, and for the index while it grows.
     pub disk_bytes: u64,
@@ -33,23 +38,31 @@ pub struct Estimate {
 
 impl Estimate {
     /// Estimates a run of `recipe` over `examples` with an adapter like `adapter`, at `speed`.
-    pub fn new(model: &Model, recipe: &Recipe, examples: &[Example], adapter: &LoraAdapter, speed: Speed) -> Self {
-        let config = model.config();
+    ///
+    /// # Errors
+    /// [`RecipeError`] if the influence index of such a run cannot be built.
+    pub fn new(
+        model: &Model,
+        recipe: &Recipe,
+        examples: &[Example],
+        adapter: &LoraAdapter,
+        speed: Speed,
+    ) -> Result<Self, RecipeError> {
         let epoch_tokens: u64 = examples.iter().map(|e| e.input().len() as u64).sum();
         let tokens = epoch_tokens * u64::from(recipe.epochs);
         let checkpoints = recipe.attribution.checkpoints_bps.len() as u64;
         let parameters = adapter.params().len() as u64;
-        Self {
+        let index_bytes = SKETCH_AND_ROW_BYTES * recipe.index_row_dims(model)? as u64 * examples.len() as u64;
+        Ok(Self {
             steps: (examples.len() as u64).div_ceil(recipe.batch_size.into()) * u64::from(recipe.epochs),
             tokens,
             parameters,
             train_s: tokens as f64 / speed.train_tokens_per_s,
             index_s: (epoch_tokens * checkpoints) as f64 / speed.index_tokens_per_s,
-            memory_bytes: batch_bytes(config, recipe, examples) + 16 * parameters,
-            disk_bytes: (12 + 4 * (checkpoints + 1)) * parameters
-                + SKETCH_AND_ROW_BYTES * index_values(model, recipe, examples.len() as u64),
+            memory_bytes: batch_bytes(model.config(), recipe, examples) + 16 * parameters + index_bytes,
+            disk_bytes: (12 + 4 * (checkpoints + 1)) * parameters + index_bytes,
             speed: Some(speed),
-        }
+        })
     }
 }
 
@@ -60,11 +73,4 @@ fn batch_bytes(config: &ModelConfig, recipe: &Recipe, examples: &[Example]) -> u
     let rows: u64 = lengths.iter().take(recipe.batch_size as usize).sum();
     let kept = KEPT_WIDTHS * config.layers as u64 * (config.hidden + config.ffn) as u64;
     4 * rows * (kept + config.vocab as u64)
-}
-
-/// Values of the influence index's rows: two factors a site.
-fn index_values(model: &Model, recipe: &Recipe, records: u64) -> u64 {
-    let width = 2 * u64::from(recipe.attribution.policy.influence.projection_dim) * u64::from(recipe.lora.rank);
-    let checkpoints = recipe.attribution.checkpoints_bps.len() as u64;
-    model.sites().len() as u64 * width * checkpoints * records
 }

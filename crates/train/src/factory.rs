@@ -24,7 +24,7 @@ use crate::{
     run::RunError,
     speed::{Clock, Measured, Speed},
     table::{Change, JobTable, TableError},
-    work::{Control, Signal, Work},
+    work::{Control, Ending, Signal, Work, chain},
 };
 
 /// Events that a slow subscriber may be behind before it loses some (they stay in the database).
@@ -44,12 +44,20 @@ pub struct FactoryConfig {
     /// Bytes of disk that stay free: a run that would need them is not taken, and one that comes to need
     /// them fails, to be resumed when there is room.
     pub disk_reserve_bytes: u64,
+    /// Most bytes of memory that a run may need beside the base model: one that would need more is not taken, because the system
+    /// would end the whole process in the middle of it.
+    pub memory_bytes_max: u64,
     /// By which speeds are measured.
     pub clock: Clock,
 }
 
+/// Of the machine's memory, the part that a run may have: the base model, serving and the chain live beside it.
+const MEMORY_SHARE_PERCENT: u64 = 60;
+/// The limit where the machine does not say how much memory it has.
+const MEMORY_BYTES_MAX_UNKNOWN: u64 = 8 << 30;
+
 impl FactoryConfig {
-    /// Two threads, a checkpoint every 30 seconds, 256 MiB of disk kept free.
+    /// Two threads, a checkpoint every 30 seconds, 256 MiB of disk kept free, at most 60 % of the machine's memory.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -57,6 +65,8 @@ impl FactoryConfig {
             checkpoint_every_s: 30,
             checkpoint_every_steps: 0,
             disk_reserve_bytes: 256 << 20,
+            memory_bytes_max: machine_memory_bytes()
+                .map_or(MEMORY_BYTES_MAX_UNKNOWN, |bytes| bytes / 100 * MEMORY_SHARE_PERCENT),
             clock: Clock::default(),
         }
     }
@@ -114,6 +124,17 @@ pub enum FactoryError {
         free: u64,
         /// Where.
         folder: PathBuf,
+    },
+    /// Too little memory.
+    #[error(
+        "the run needs {needed} bytes of memory; {limit} may be used: fewer records, a lower lora.rank, fewer checkpoints or a \
+         narrower attribution.policy.influence need less"
+    )]
+    Memory {
+        /// Bytes that the run needs.
+        needed: u64,
+        /// Bytes that may be used.
+        limit: u64,
     },
 }
 
@@ -174,7 +195,8 @@ impl ModelFactory {
     /// Takes a job: its records are on disk and its place in the queue is kept when this returns.
     ///
     /// # Errors
-    /// [`FactoryError`] if the recipe is invalid, nothing of the records is learnt, or the disk or the queue is full.
+    /// [`FactoryError`] if the recipe is invalid, nothing of the records is learnt, the memory is too small, or the disk or the
+    /// queue is full.
     pub fn submit(&self, request: &JobRequest) -> Result<JobId, FactoryError> {
         self.submit_for(None, request)
     }
@@ -186,7 +208,7 @@ impl ModelFactory {
     pub fn submit_for(&self, owner: Option<Address>, request: &JobRequest) -> Result<JobId, FactoryError> {
         let shared = &self.inner.shared;
         let (_, estimate) = self.estimate(request)?;
-        shared.check_disk(estimate.disk_bytes)?;
+        shared.check_room(&estimate)?;
         let id = shared.table.insert(&request.recipe, &request.terms, owner)?;
         write_records(&shared.folder(id), &request.records, &request.held_out)?;
         shared.change(id, &[JobState::Paused], JobState::Queued, "queued")?;
@@ -212,9 +234,11 @@ impl ModelFactory {
         if examples.is_empty() {
             return Err(RunError::NothingLearnt { records: data.train.len() }.into());
         }
+        // Before a step is measured: what the index refuses costs nothing.
+        recipe.index_row_dims(model)?;
         let adapter = LoraAdapter::zeros(model.config(), &recipe.lora_config()?).map_err(RunError::from)?;
         let speed = shared.speed(model, recipe, &examples)?;
-        Ok((report, Estimate::new(model, recipe, &examples, &adapter, speed)))
+        Ok((report, Estimate::new(model, recipe, &examples, &adapter, speed)?))
     }
 
     /// The first `limit` records that train, token by token with which of them are learnt.
@@ -349,6 +373,15 @@ impl Shared {
         self.config.folder.join(format!("job-{id}"))
     }
 
+    /// Checks that a run has the memory and the disk that it needs.
+    pub(crate) fn check_room(&self, estimate: &Estimate) -> Result<(), FactoryError> {
+        let (needed, limit) = (estimate.memory_bytes, self.config.memory_bytes_max);
+        if needed > limit {
+            return Err(FactoryError::Memory { needed, limit });
+        }
+        self.check_disk(estimate.disk_bytes)
+    }
+
     pub(crate) fn check_disk(&self, needed: u64) -> Result<(), FactoryError> {
         let (folder, reserve) = (self.config.folder.clone(), self.config.disk_reserve_bytes);
         let free = free_bytes(&folder).map_err(setup("ask for the free disk space"))?;
@@ -466,8 +499,8 @@ impl Shared {
         self.control.begin(id);
         let model = self.model(&job.recipe);
         let ending = model.map_err(|e| e.to_string()).and_then(|model| Work::new(self, model, &job).run_caught());
-        self.control.end();
-        let (to, reason) = match ending {
+        let asked = self.control.end();
+        let (to, reason) = match self.state_after(id, ending, asked) {
             Ok(state) => (state, None),
             Err(reason) => (JobState::Failed, Some(reason)),
         };
@@ -477,10 +510,36 @@ impl Shared {
             tracing::error!(job = id.0, %error, "the job's end was not noted; it runs again at the next start");
         }
     }
+
+    /// The state that a job goes to from the worker. Whoever paused or cancelled it was told that it will be, also when that
+    /// came while the artifact was written.
+    fn state_after(&self, id: JobId, ending: Result<Ending, String>, asked: Signal) -> Result<JobState, String> {
+        match (ending, asked) {
+            (_, Signal::Cancel) => {
+                self.forget(id).map_err(|error| chain(&error))?;
+                Ok(JobState::Cancelled)
+            }
+            (Err(reason), _) => Err(reason),
+            (Ok(_), Signal::Pause) => Ok(JobState::Paused),
+            (Ok(Ending::Whole), _) => Ok(JobState::Done),
+            (Ok(Ending::Left), _) => Ok(JobState::Queued),
+        }
+    }
 }
 
 fn setup(operation: &'static str) -> impl FnOnce(io::Error) -> FactoryError {
     move |source| FactoryError::Setup { operation, source }
+}
+
+/// The memory of the machine, or of the container where that is less, as Linux says it.
+fn machine_memory_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let total =
+        meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok());
+    let total: u64 = total.map(|kib: u64| kib << 10)?;
+    // "max" where there is no limit.
+    let container = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|bytes| bytes.trim().parse().ok());
+    Some(container.map_or(total, |bytes: u64| bytes.min(total)))
 }
 
 fn free_bytes(folder: &Path) -> io::Result<u64> {

@@ -25,7 +25,7 @@ mod speed;
 mod table;
 mod work;
 
-pub use artifact::{Artifact, ArtifactError};
+pub use artifact::{Artifact, ArtifactError, RecordFault, RecordOwner};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use data::DataError;
 pub use encode::{EncodeRecordError, EncodeReport, Encoder, Example, MaskedToken, REPORT_ENTRIES_MAX, Refusal};
@@ -48,4 +48,4 @@ pub use record::{RecordBody, RecordBodyError, TrainRecord, Turn};
 pub use run::{Run, RunError, StepReport};
 pub use sketches::SketchFile;
 pub use speed::{Clock, Speed};
-pub use table::{PAGE_MAX, TRAIN_SCHEMA, TableError};
+pub use table::{INTERRUPTED_MAX, PAGE_MAX, TRAIN_SCHEMA, TableError};

@@ -1,9 +1,14 @@
 //! The recipe of a training run: everything that decides the result, and nothing else.
 
+use std::collections::BTreeSet;
+
 use openledger_attribution::{
-    attest::AttributionPolicy, influence::InfluencePolicy, suffix::SuffixPolicy, weights::WeightsPolicy,
+    attest::AttributionPolicy,
+    influence::{InfluencePolicy, PolicyError},
+    suffix::SuffixPolicy,
+    weights::WeightsPolicy,
 };
-use openledger_engine::{LoraConfig, SiteKind};
+use openledger_engine::{LoraConfig, Model, SiteKind};
 use openledger_primitives::{B256, DatanetId, SnapshotId, canonical_json, keccak256};
 
 /// Most epochs.
@@ -321,6 +326,7 @@ impl Recipe {
     pub fn validate(&self) -> Result<(), RecipeError> {
         within("name (characters)", self.name.chars().count() as u64, 1, NAME_CHARS_MAX as u64)?;
         within("snapshots", self.snapshots.len() as u64, 1, SNAPSHOTS_MAX as u64)?;
+        self.validate_snapshots()?;
         within("lora.rank", self.lora.rank.into(), 1, RANK_MAX.into())?;
         within("epochs", self.epochs.into(), 1, EPOCHS_MAX.into())?;
         within("batch_size", self.batch_size.into(), 1, BATCH_MAX.into())?;
@@ -337,7 +343,47 @@ impl Recipe {
         not_negative("max_grad_norm", self.max_grad_norm, GRAD_NORM_MAX)?;
         self.targets()?;
         self.validate_checkpoints()?;
+        self.validate_sites()?;
         POLICY_LIMITS.iter().try_for_each(|limit| limit.check(&self.attribution.policy))
+    }
+
+    /// Snapshots of one Datanet share records, which would train and be paid twice, and of which one snapshot may hold out what
+    /// another trains.
+    fn validate_snapshots(&self) -> Result<(), RecipeError> {
+        let mut named = BTreeSet::new();
+        match self.snapshots.iter().find(|snapshot| !named.insert(snapshot.datanet)) {
+            Some(twice) => Err(RecipeError::DatanetTwice { datanet: twice.datanet }),
+            None => Ok(()),
+        }
+    }
+
+    /// The sites of a module that is not adapted have no gradients, and a name that is no module's has no sites.
+    fn validate_sites(&self) -> Result<(), RecipeError> {
+        let modules = &self.attribution.policy.influence.sites.modules;
+        match modules.iter().find(|module| !self.lora.targets.contains(module)) {
+            Some(name) => Err(RecipeError::SiteModule { name: name.clone(), targets: self.lora.targets.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks that the influence index of `model` can be built, of which each value alone says nothing: the length of its rows is
+    /// the product of sites, rank, projection and checkpoints. Gives that length.
+    ///
+    /// # Errors
+    /// [`RecipeError::Index`] says which product is beyond which limit.
+    pub fn index_row_dims(&self, model: &Model) -> Result<usize, RecipeError> {
+        let lora = self.lora_config()?;
+        let mut policy = self.attribution.policy.influence.clone();
+        // Which steps they are is known when the run is; their number is not above this.
+        policy.checkpoints = (1..).take(self.attribution.checkpoints_bps.len()).collect();
+        let sites = policy.sites.of(model.sites(), &lora);
+        let dims = policy.checkpoint_dims(sites.len(), lora.rank).and_then(|dims| {
+            policy.check_signs(&sites)?;
+            Ok(dims)
+        });
+        let (rank, checkpoints) = (self.lora.rank, policy.checkpoints.len());
+        let dims = dims.map_err(|source| RecipeError::Index { rank, sites: sites.len(), checkpoints, source })?;
+        Ok(dims * checkpoints)
     }
 
     fn validate_checkpoints(&self) -> Result<(), RecipeError> {
@@ -463,6 +509,39 @@ pub enum RecipeError {
     /// Checkpoints are given as steps.
     #[error("attribution.policy.influence.checkpoints must be empty in a recipe; give attribution.checkpoints_bps")]
     CheckpointSteps,
+    /// A Datanet is named twice.
+    #[error("snapshots names Datanet {datanet} twice; a model trains on one snapshot of each")]
+    DatanetTwice {
+        /// The Datanet.
+        datanet: DatanetId,
+    },
+    /// The influence index is to be built of a module that is not adapted.
+    #[error(
+        "attribution.policy.influence.sites.modules names {name:?}; lora.targets adapts {}",
+        targets.join(", ")
+    )]
+    SiteModule {
+        /// The name given.
+        name: String,
+        /// What is adapted.
+        targets: Vec<String>,
+    },
+    /// The influence index cannot be built, whatever is trained.
+    #[error(
+        "attribution.policy.influence cannot be followed with lora.rank {rank}, {sites} sites and \
+         {checkpoints} attribution.checkpoints_bps"
+    )]
+    Index {
+        /// The adapter's rank.
+        rank: u32,
+        /// Sites that the policy selects on the base model.
+        sites: usize,
+        /// Checkpoints.
+        checkpoints: usize,
+        /// The limit.
+        #[source]
+        source: PolicyError,
+    },
     /// The checkpoints are not in order.
     #[error("attribution.checkpoints_bps is {given:?}; the entries must ascend")]
     CheckpointOrder {

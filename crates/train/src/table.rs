@@ -6,12 +6,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use openledger_primitives::{Address, B256};
 use openledger_store::{Migration, Row, RowExt, Schema, Store, StoreError, Tx, number_value, params};
 
-use crate::job::{Happening, Job, JobEvent, JobId, JobState, QUEUED_MAX, Terms};
+use crate::job::{Happening, Job, JobEvent, JobId, JobState, Moment, QUEUED_MAX, Terms};
 use crate::recipe::Recipe;
 use crate::speed::Speed;
 
 /// Most jobs or events that one look-up returns.
 pub const PAGE_MAX: usize = 10_000;
+
+/// Times in a row that a job may be interrupted by the end of the process without having come further: it may be what ends it.
+pub const INTERRUPTED_MAX: u32 = 5;
 
 /// The tables of this crate.
 pub const TRAIN_SCHEMA: Schema = Schema {
@@ -44,6 +47,7 @@ pub const TRAIN_SCHEMA: Schema = Schema {
         },
         Migration { version: 2, name: "whose a job is, and its latest loss", sql: OWNERS },
         Migration { version: 3, name: "artifacts by their place in the data directory; measured speeds", sql: PLACES },
+        Migration { version: 4, name: "interruptions without progress", sql: INTERRUPTIONS },
     ],
 };
 
@@ -59,6 +63,8 @@ CREATE TABLE train_speed (
     PRIMARY KEY (base_model, threads)
 ) WITHOUT ROWID, STRICT;
 ";
+
+const INTERRUPTIONS: &str = "ALTER TABLE train_job ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;";
 
 const OWNERS: &str = "
 ALTER TABLE train_job ADD COLUMN owner BLOB;
@@ -154,10 +160,21 @@ impl JobTable {
         self.store.read(|tx| tx.query_opt(sql, [], |row| Ok(JobId(row.number("id")?))))
     }
 
-    /// Jobs that ran when the process ended go back to the queue.
-    pub(crate) fn requeue_interrupted(&self) -> Result<usize, TableError> {
-        let sql = "UPDATE train_job SET state = 'queued', changed_at_ms = ?1 WHERE state = 'running'";
-        self.store.with_tx(|tx| Ok(tx.execute(sql, [now_ms()?])?))
+    /// Jobs that ran when the process ended go back to the queue; those that did so [`INTERRUPTED_MAX`] times without coming
+    /// further fail, for a job that needs more than the machine has would end the process at every start.
+    pub(crate) fn requeue_interrupted(&self) -> Result<(), TableError> {
+        self.store.with_tx(|tx| {
+            let sql = "UPDATE train_job SET interrupted = interrupted + 1 WHERE state = 'running'";
+            tx.execute(sql, [])?;
+            let sql = "SELECT id FROM train_job WHERE state = 'running' AND interrupted >= ?1";
+            let stuck = tx.query_all(sql, [INTERRUPTED_MAX], |row| Ok::<_, TableError>(JobId(row.number("id")?)))?;
+            for id in stuck {
+                fail_interrupted(tx, id)?;
+            }
+            let sql = "UPDATE train_job SET state = 'queued', changed_at_ms = ?1 WHERE state = 'running'";
+            tx.execute(sql, [now_ms()?])?;
+            Ok(())
+        })
     }
 
     /// Changes a job's state if it is in one of `from`, and notes the change.
@@ -184,6 +201,10 @@ impl JobTable {
                 let (step, steps) = (number_value("step", report.step)?, number_value("steps", report.steps)?);
                 let values = params![number_value("job", id.0)?, step, steps, report.loss];
                 tx.execute(sql, values)?;
+            }
+            if is_progress(tx, id, &happening)? {
+                let sql = "UPDATE train_job SET interrupted = 0 WHERE id = ?1 AND interrupted > 0";
+                tx.execute(sql, [number_value("job", id.0)?])?;
             }
             add_event(tx, id, step, happening)
         })
@@ -256,6 +277,31 @@ pub(crate) struct Change<'a> {
     pub(crate) wanted: &'static str,
     pub(crate) reason: Option<&'a str>,
     pub(crate) artifact: Option<&'a Path>,
+}
+
+/// A job that is resumed by its owner is counted anew.
+fn fail_interrupted(tx: &Tx<'_>, id: JobId) -> Result<(), TableError> {
+    let reason = format!(
+        "the process ended {INTERRUPTED_MAX} times while this job ran and came no further; it may need more memory than there \
+         is. Resume it to try again"
+    );
+    let sql = "UPDATE train_job SET state = 'failed', error = ?2, interrupted = 0, changed_at_ms = ?3 WHERE id = ?1";
+    tx.execute(sql, params![number_value("job", id.0)?, reason, now_ms()?])?;
+    add_event(tx, id, None, Happening::State { state: JobState::Failed, reason: Some(reason) })?;
+    Ok(())
+}
+
+/// Whether the job has come to where it never was, so that the next start need not do it again.
+fn is_progress(tx: &Tx<'_>, id: JobId, happening: &Happening) -> Result<bool, TableError> {
+    Ok(match happening {
+        Happening::Indexed { .. } | Happening::Evaluated { moment: Moment::Base, .. } => true,
+        Happening::Checkpoint { step } => {
+            let sql = "SELECT count(*) FROM train_event
+                WHERE job = ?1 AND step >= ?2 AND json_extract(happening, '$.kind') = 'checkpoint'";
+            tx.count(sql, params![number_value("job", id.0)?, number_value("step", *step)?])? == 0
+        }
+        _ => false,
+    })
 }
 
 fn add_event(tx: &Tx<'_>, job: JobId, step: Option<u64>, happening: Happening) -> Result<JobEvent, TableError> {

@@ -22,7 +22,7 @@ use crate::{
     evaluate::{EvaluateError, Evaluation, Evaluator},
     factory::{FactoryError, Shared},
     finish::{Finish, FinishError},
-    job::{Happening, Job, JobId, JobState, Moment, Phase},
+    job::{Happening, Job, JobId, Moment, Phase},
     run::{Run, RunError},
     speed::Measured,
     table::TableError,
@@ -55,8 +55,12 @@ impl Control {
         self.current().job = Some((id, None));
     }
 
-    pub(crate) fn end(&self) {
-        self.current().job = None;
+    /// The job is over; gives what was asked of it last. Whoever asks from here on is told that it does not run.
+    pub(crate) fn end(&self) -> Signal {
+        let mut current = self.current();
+        let signal = current.signal();
+        current.job = None;
+        signal
     }
 
     /// Tells the running job; false if another or none runs.
@@ -75,12 +79,7 @@ impl Control {
     }
 
     pub(crate) fn signal(&self) -> Signal {
-        let current = self.current();
-        match &current.job {
-            Some((_, Some(signal))) => *signal,
-            _ if current.stopping => Signal::Shutdown,
-            _ => Signal::Go,
-        }
+        self.current().signal()
     }
 
     /// Whether the job must be left: everything but going on and finishing early.
@@ -91,6 +90,23 @@ impl Control {
     fn current(&self) -> MutexGuard<'_, Current> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Current {
+    fn signal(&self) -> Signal {
+        match &self.job {
+            Some((_, Some(signal))) => *signal,
+            _ if self.stopping => Signal::Shutdown,
+            _ => Signal::Go,
+        }
+    }
+}
+
+/// Whether a job that did not fail has its artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Whole,
+    Left,
 }
 
 /// Why a job ended without an artifact.
@@ -154,24 +170,12 @@ impl<'a> Work<'a> {
     }
 
     /// Runs the job; the error is the whole chain of causes in one line.
-    pub(crate) fn run_caught(&self) -> Result<JobState, String> {
+    pub(crate) fn run_caught(&self) -> Result<Ending, String> {
         match catch_unwind(AssertUnwindSafe(|| self.run())) {
-            Ok(Ok(())) => Ok(JobState::Done),
-            Ok(Err(WorkError::Left)) => self.left(),
+            Ok(Ok(())) => Ok(Ending::Whole),
+            Ok(Err(WorkError::Left)) => Ok(Ending::Left),
             Ok(Err(error)) => Err(chain(&error)),
             Err(_) => Err("the worker panicked; its log says where".to_owned()),
-        }
-    }
-
-    /// The state that a job which was left goes to.
-    fn left(&self) -> Result<JobState, String> {
-        match self.shared.control.signal() {
-            Signal::Pause => Ok(JobState::Paused),
-            Signal::Cancel => {
-                self.shared.forget(self.job.id).map_err(|e| chain(&e))?;
-                Ok(JobState::Cancelled)
-            }
-            Signal::Go | Signal::Finish | Signal::Shutdown => Ok(JobState::Queued),
         }
     }
 
@@ -222,8 +226,8 @@ impl<'a> Work<'a> {
         let config = recipe.lora_config().map_err(RunError::from)?;
         let adapter = LoraAdapter::zeros(self.model.config(), &config).map_err(RunError::from)?;
         let speed = self.shared.speed(self.model, recipe, &train)?;
-        let estimate = Estimate::new(self.model, recipe, &train, &adapter, speed);
-        self.shared.check_disk(estimate.disk_bytes)?;
+        let estimate = Estimate::new(self.model, recipe, &train, &adapter, speed).map_err(RunError::from)?;
+        self.shared.check_room(&estimate)?;
         self.note(Happening::Encoded { report: report.clone(), held_out: held_out.len(), estimate })?;
         Ok(Encoded { data, train, held_out, report })
     }
@@ -392,7 +396,7 @@ pub(crate) fn attribution_path(job: &std::path::Path, step: u64) -> PathBuf {
 }
 
 /// An error and all its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |e| e.source());
     let mut lines: Vec<String> = causes.map(ToString::to_string).collect();
     lines.dedup();

@@ -3,10 +3,14 @@
 use openledger_primitives::B256;
 use serde::{Deserialize, Serialize};
 
+use super::sketch::SiteShape;
 use super::{CHECKPOINTS_MAX, ROW_DIMS_MAX, SITES_MAX};
 
 /// Widest projection.
 pub(crate) const PROJECTION_DIM_MAX: u16 = 256;
+
+/// Most signs kept in memory, at four bytes each.
+const SIGNS_MAX: u64 = 1 << 26;
 
 /// How gradients are weighed against one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +100,7 @@ impl Default for InfluencePolicy {
 }
 
 /// Why a policy cannot be followed.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PolicyError {
     /// No checkpoint, too many, or not ascending.
@@ -169,6 +173,16 @@ impl InfluencePolicy {
             return Err(PolicyError::RowDims { dims: total, max: ROW_DIMS_MAX });
         }
         Ok(dims)
+    }
+
+    /// Checks that the signs of these sites' projections fit into memory.
+    ///
+    /// # Errors
+    /// [`PolicyError::Signs`] gives their number and its limit.
+    pub fn check_signs(&self, sites: &[SiteShape]) -> Result<(), PolicyError> {
+        let sides: u64 = sites.iter().map(|site| u64::from(site.d_in) + u64::from(site.d_out)).sum();
+        let count = sides * u64::from(self.projection_dim);
+        if count > SIGNS_MAX { Err(PolicyError::Signs { count, max: SIGNS_MAX }) } else { Ok(()) }
     }
 
     fn check_values(&self) -> Result<(), PolicyError> {

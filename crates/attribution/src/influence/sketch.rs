@@ -8,9 +8,6 @@ use openledger_primitives::B256;
 use super::policy::{InfluencePolicy, PolicyError};
 use super::project::Signs;
 
-/// Most signs kept in memory, at four bytes each.
-const SIGNS_MAX: u64 = 1 << 26;
-
 /// What of an adapted site the sketch needs to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,11 +91,7 @@ impl Sketcher {
     pub fn new(policy: &InfluencePolicy, sites: &[SiteShape], rank: usize) -> Result<Self, PolicyError> {
         let dims = policy.checkpoint_dims(sites.len(), rank)?;
         let width = usize::from(policy.projection_dim);
-        let sides: u64 = sites.iter().map(|site| u64::from(site.d_in) + u64::from(site.d_out)).sum();
-        let count = sides * u64::from(policy.projection_dim);
-        if count > SIGNS_MAX {
-            return Err(PolicyError::Signs { count, max: SIGNS_MAX });
-        }
+        policy.check_signs(sites)?;
         let signs = |site: &SiteShape| {
             let side =
                 |factor, length: u32| Signs::new(policy.projection_seed, site.id, factor, length as usize, width);

@@ -109,12 +109,18 @@ impl SuffixIndex {
         self.parts.text.len()
     }
 
-    /// First rank whose suffix is not greater than the one before it: none in an honest table, and proof of fraud
-    /// in any other.
+    /// First rank at which the table is out of order: none if each suffix is greater than the one before it, and
+    /// only then. Takes time in proportion to the text, however often the text repeats itself.
+    ///
+    /// Two neighbours are in order if their first tokens are, or, where those are the same, if the suffixes behind them are
+    /// by the table itself; if that holds of all neighbours, the table is the one order (Burkhardt and Kärkkäinen 2003, section 8).
     pub fn first_disorder(&self) -> Option<u64> {
-        let suffix = |position: u32| &self.parts.text[position as usize..];
-        let disorder = |pair: &[u32]| suffix(pair[0]) >= suffix(pair[1]);
-        self.parts.table.windows(2).position(disorder).map(|at| at as u64 + 1)
+        let Parts { text, table, .. } = &self.parts;
+        let mut ranks = vec![0u32; text.len()];
+        (0u32..).zip(table).for_each(|(rank, &position)| ranks[position as usize] = rank);
+        // The empty suffix behind the last token is the least.
+        let key = |position: u32| (text[position as usize], ranks.get(position as usize + 1));
+        table.windows(2).position(|pair| key(pair[0]) >= key(pair[1])).map(|at| at as u64 + 1)
     }
 
     /// Ranks `lo..hi` of the suffixes that begin with `pattern`.

@@ -1,5 +1,6 @@
 //! One JSON object a line.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::BufRead;
 
@@ -82,7 +83,7 @@ struct Scan<'a> {
     escaped: bool,
     string_start: usize,
     last_string: Option<&'a str>,
-    keys: BTreeSet<&'a str>,
+    keys: BTreeSet<Cow<'a, str>>,
 }
 
 impl<'a> Scan<'a> {
@@ -117,12 +118,21 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Keys compare as the parser reads them: escapes spell one name in many ways.
     fn key(&mut self) -> Result<(), RowFault> {
-        match self.last_string {
-            Some(key) if !self.keys.insert(key) => {
-                Err(RowFault::in_column(key, RejectCode::RepeatedKey, "the object names this key twice"))
-            }
-            _ => Ok(()),
+        let Some(key) = self.last_string.and_then(unescaped) else { return Ok(()) };
+        if self.keys.contains(&key) {
+            return Err(RowFault::in_column(&key, RejectCode::RepeatedKey, "the object names this key twice"));
         }
+        self.keys.insert(key);
+        Ok(())
     }
+}
+
+/// What a JSON string says; `None` for one that is malformed, which the parser will name.
+fn unescaped(string: &str) -> Option<Cow<'_, str>> {
+    if !string.contains('\\') {
+        return Some(Cow::Borrowed(string));
+    }
+    serde_json::from_str(&format!("\"{string}\"")).ok().map(Cow::Owned)
 }

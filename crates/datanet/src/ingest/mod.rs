@@ -11,6 +11,7 @@ mod jsonl;
 mod mapping;
 mod parquet;
 mod parquet_pages;
+mod parquet_weight;
 mod report;
 mod text;
 

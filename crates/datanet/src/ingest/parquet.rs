@@ -2,7 +2,8 @@
 //!
 //! The file is checked before anything is decompressed: footer size, schema, row counts, and every page header of the
 //! mapped columns ([`super::parquet_pages`]), because what a page claims is what the decoder allocates. GZIP is
-//! refused: its decoder does not stop at the claimed size.
+//! refused: its decoder does not stop at the claimed size. Then the columns are weighed ([`super::parquet_weight`]), because
+//! a dictionary says a long text once and a row copies it at every mention.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use serde_json::{Map, Value};
 
 use super::mapping::{Cell, make_record};
 use super::parquet_pages::check_pages;
+use super::parquet_weight::check_weight;
 use super::report::{Collector, Ingested, RowFault};
 use super::{IngestError, Mapping, RejectCode, quote};
-use crate::limits::{COLUMNS_MAX, NESTING_MAX, PARQUET_FOOTER_BYTES_MAX, ROWS_MAX};
+use crate::limits::{COLUMN_NAME_BYTES_MAX, COLUMNS_MAX, NESTING_MAX, PARQUET_FOOTER_BYTES_MAX, ROWS_MAX};
 use crate::record::Record;
 
 const MAGIC: &[u8] = b"PAR1";
@@ -44,6 +46,7 @@ fn read<R: ChunkReader + 'static>(source: R, bytes: u64, given: Option<&Mapping>
     let root = metadata.file_metadata().schema_descr().root_schema_ptr();
     let mapping = check_schema(&root, metadata, given)?;
     check_pages(&*source, bytes, metadata, &mapping)?;
+    check_weight(&reader, &mapping)?;
     let projection = projection(&root, &mapping)?;
     let mut collector = Collector::new();
     let names: Vec<String> = root.get_fields().iter().map(|field| field.name().to_owned()).collect();
@@ -106,6 +109,7 @@ fn check_schema(root: &TypePtr, metadata: &ParquetMetaData, given: Option<&Mappi
     for (role, column) in mapping.columns() {
         let field = fields.iter().find(|field| field.name() == column).expect("resolved against these names");
         check_type(role, field)?;
+        check_names(field)?;
     }
     check_row_groups(metadata)?;
     Ok(mapping)
@@ -130,6 +134,17 @@ fn check_type(role: &'static str, field: &Type) -> Result<(), IngestError> {
     }
     let found = if field.is_primitive() { field.get_physical_type().to_string() } else { "group".to_owned() };
     Err(IngestError::ColumnType { column: quote(field.name()), role, found })
+}
+
+/// Each value of a list carries its field's name, and those of the groups around it.
+fn check_names(field: &Type) -> Result<(), IngestError> {
+    let bytes = field.name().len();
+    if bytes > COLUMN_NAME_BYTES_MAX {
+        let name = quote(field.name());
+        let reason = format!("field name {name:?} has {bytes} bytes; the limit is {COLUMN_NAME_BYTES_MAX}");
+        return Err(IngestError::Columns { reason });
+    }
+    if field.is_primitive() { Ok(()) } else { field.get_fields().iter().try_for_each(|inner| check_names(inner)) }
 }
 
 fn check_row_groups(metadata: &ParquetMetaData) -> Result<(), IngestError> {

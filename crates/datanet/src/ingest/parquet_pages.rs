@@ -2,19 +2,27 @@
 //!
 //! Headers are Thrift structs in the compact protocol. Only the sizes and counts matter here: a decoder reserves what they
 //! claim. Fields of `PageHeader` (parquet.thrift): 2 uncompressed size, 3 compressed size, 5 data page, 7 dictionary page,
-//! 8 data page version 2; field 1 of each of those three is the number of values.
+//! 8 data page version 2; field 1 of each of those three is the number of values. Where a header names something twice, the
+//! largest counts, whichever of them a decoder believes.
+//!
+//! Values written as a prefix of the one before and a rest (DELTA_BYTE_ARRAY) are refused: a page of a few kilobytes makes
+//! a decoder copy one long value a million times.
+
+use std::ops::Range;
 
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::ChunkReader;
 
 use super::parquet::{damaged, unusable};
 use super::{IngestError, Mapping};
-use crate::limits::{CONTENT_BYTES_MAX, PARQUET_PAGE_BYTES_MAX, PARQUET_VALUES_MAX};
+use crate::limits::{CONTENT_BYTES_MAX, PARQUET_PAGE_BYTES_MAX, PARQUET_PAGES_MAX, PARQUET_VALUES_MAX};
 
 /// Largest page header: statistics hold two values at most.
 const HEADER_BYTES_MAX: usize = 64 << 10;
 /// Deepest nesting of a header.
 const HEADER_NESTING_MAX: usize = 8;
+/// `Encoding.DELTA_BYTE_ARRAY` of parquet.thrift.
+const DELTA_BYTE_ARRAY: u64 = 7;
 
 /// Checks every page of the mapped columns.
 pub(super) fn check_pages(
@@ -25,32 +33,47 @@ pub(super) fn check_pages(
 ) -> Result<(), IngestError> {
     let mapped = mapping.columns();
     let mut totals = Totals::default();
+    let mut chunks = Vec::new();
     for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
         let path = column.column_path().parts();
         if mapped.iter().any(|(_, name)| path.first().is_some_and(|first| first == name)) {
-            check_chunk(source, bytes, column, &mut totals)?;
+            let chunk = chunk_range(bytes, column)?;
+            check_chunk(source, chunk.clone(), &mut totals)?;
+            chunks.push(chunk);
         }
+    }
+    check_apart(chunks)
+}
+
+/// Where a column's pages are, from where the decoder begins to read.
+fn chunk_range(bytes: u64, column: &ColumnChunkMetaData) -> Result<Range<u64>, IngestError> {
+    let outside = || unusable("a column reaches beyond the file");
+    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+    let start = u64::try_from(start).map_err(|_| outside())?;
+    let length = u64::try_from(column.compressed_size()).map_err(|_| outside())?;
+    let end = start.checked_add(length).filter(|end| *end <= bytes).ok_or_else(outside)?;
+    Ok(start..end)
+}
+
+/// No writer lets two columns share bytes; a file that does says the same page over and over.
+fn check_apart(mut chunks: Vec<Range<u64>>) -> Result<(), IngestError> {
+    chunks.retain(|chunk| !chunk.is_empty());
+    chunks.sort_unstable_by_key(|chunk| chunk.start);
+    if chunks.windows(2).any(|pair| pair[1].start < pair[0].end) {
+        return Err(unusable("two columns share bytes of the file"));
     }
     Ok(())
 }
 
 #[derive(Default)]
 struct Totals {
+    pages: u64,
     uncompressed_bytes: u64,
     values: u64,
 }
 
-fn check_chunk(
-    source: &impl ChunkReader,
-    bytes: u64,
-    column: &ColumnChunkMetaData,
-    totals: &mut Totals,
-) -> Result<(), IngestError> {
-    let outside = || unusable("a column reaches beyond the file");
-    let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset()).min(column.data_page_offset());
-    let mut at = u64::try_from(start).map_err(|_| outside())?;
-    let length = u64::try_from(column.compressed_size()).map_err(|_| outside())?;
-    let end = at.checked_add(length).filter(|end| *end <= bytes).ok_or_else(outside)?;
+fn check_chunk(source: &impl ChunkReader, chunk: Range<u64>, totals: &mut Totals) -> Result<(), IngestError> {
+    let Range { start: mut at, end } = chunk;
     while at < end {
         let available = usize::try_from(end - at).unwrap_or(HEADER_BYTES_MAX).min(HEADER_BYTES_MAX);
         let head = source.get_bytes(at, available).map_err(|error| damaged(&error))?;
@@ -67,6 +90,8 @@ struct PageHeader {
     uncompressed_bytes: u64,
     compressed_bytes: u64,
     values: u64,
+    /// Whether its values are prefixes of the ones before.
+    prefixed: bool,
 }
 
 impl PageHeader {
@@ -74,20 +99,39 @@ impl PageHeader {
         let mut reader = Compact { bytes, at: 0 };
         let mut header = Self::default();
         reader.fields(0, &mut |reader, field, kind| match (field, kind) {
-            (2, Compact::I32) => reader.unsigned().map(|size| header.uncompressed_bytes = size),
-            (3, Compact::I32) => reader.unsigned().map(|size| header.compressed_bytes = size),
-            (5 | 7 | 8, Compact::STRUCT) => reader.first_number().map(|values| header.values = values),
+            (2, Compact::I32) => reader.raise(&mut header.uncompressed_bytes),
+            (3, Compact::I32) => reader.raise(&mut header.compressed_bytes),
+            (5 | 7, Compact::STRUCT) => header.read_page(reader, 2),
+            (8, Compact::STRUCT) => header.read_page(reader, 4),
             _ => reader.skip(kind, 1),
         })?;
         header.header_bytes = reader.at as u64;
         Some(header)
     }
 
+    /// The number of values and how they are written, which each kind of page has in another field.
+    fn read_page(&mut self, reader: &mut Compact<'_>, encoding_field: i64) -> Option<()> {
+        reader.fields(1, &mut |reader, field, kind| match (field, kind) {
+            (1, Compact::I32) => reader.raise(&mut self.values),
+            (found, Compact::I32) if found == encoding_field => {
+                reader.unsigned().map(|encoding| self.prefixed |= encoding == DELTA_BYTE_ARRAY)
+            }
+            _ => reader.skip(kind, 2),
+        })
+    }
+
     fn check(&self, totals: &mut Totals) -> Result<(), IngestError> {
+        if self.prefixed {
+            return Err(unusable("encoding DELTA_BYTE_ARRAY is not supported; use PLAIN or a dictionary"));
+        }
         let page = self.uncompressed_bytes.max(self.compressed_bytes);
         if page > PARQUET_PAGE_BYTES_MAX {
             let reason = format!("a page of {page} bytes after decompression; the limit is {PARQUET_PAGE_BYTES_MAX}");
             return Err(unusable(&reason));
+        }
+        totals.pages += 1;
+        if totals.pages > PARQUET_PAGES_MAX {
+            return Err(unusable(&format!("more than {PARQUET_PAGES_MAX} pages in the mapped columns")));
         }
         totals.uncompressed_bytes += self.uncompressed_bytes;
         totals.values += self.values;
@@ -159,14 +203,9 @@ impl<'a> Compact<'a> {
         }
     }
 
-    /// Field 1 of a struct; the rest is skipped.
-    fn first_number(&mut self) -> Option<u64> {
-        let mut first = 0;
-        self.fields(1, &mut |reader, field, kind| match (field, kind) {
-            (1, Self::I32) => reader.unsigned().map(|value| first = value),
-            _ => reader.skip(kind, 2),
-        })?;
-        Some(first)
+    /// Takes a number over where it is larger than `value`.
+    fn raise(&mut self, value: &mut u64) -> Option<()> {
+        self.unsigned().map(|number| *value = number.max(*value))
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {

@@ -46,10 +46,11 @@ fn a_snapshot_body_is_the_golden_one() {
 /// Band keys are in databases: they may not change without a migration.
 #[test]
 fn band_keys_are_the_golden_ones() {
-    let keys: Vec<String> =
-        Fingerprint::of("The malware can log keys.").band_keys().iter().map(|key| format!("{key:016x}\n")).collect();
-    let found = keys.concat();
-    assert_eq!(found.as_bytes(), golden("band_keys_v1.txt", found.as_bytes()));
+    for text in ["The malware can log keys.", "The mal\u{AD}ware can l\u{200B}og k\u{332}eys."] {
+        let keys: Vec<String> = Fingerprint::of(text).band_keys().iter().map(|key| format!("{key:016x}\n")).collect();
+        let found = keys.concat();
+        assert_eq!(found.as_bytes(), golden("band_keys_v2.txt", found.as_bytes()));
+    }
 }
 
 #[test]

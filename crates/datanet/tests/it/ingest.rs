@@ -65,13 +65,14 @@ fn mapping_faults_name_the_columns() {
 
 #[test]
 fn each_bad_row_is_rejected_with_row_column_and_code() {
-    let rows: [(&[u8], RejectCode, Option<&str>); 9] = [
+    let rows: [(&[u8], RejectCode, Option<&str>); 10] = [
         (br#"{"prompt":"a"}"#, RejectCode::MissingColumn, Some("response")),
         (br#"{"prompt":"a","response":null}"#, RejectCode::MissingColumn, Some("response")),
         (br#"{"prompt":7,"response":"b"}"#, RejectCode::WrongType, Some("prompt")),
         (br#"{"prompt":"a","response":"  "}"#, RejectCode::Empty, Some("response")),
         (br#"{"prompt":"a\u0007","response":"b"}"#, RejectCode::ControlCharacter, Some("prompt")),
         (br#"{"prompt":"a","prompt":"z","response":"b"}"#, RejectCode::RepeatedKey, Some("prompt")),
+        (br#"{"prompt":"a","\u0070rompt":"z","response":"b"}"#, RejectCode::RepeatedKey, Some("prompt")),
         (br#"{"prompt":"a","#, RejectCode::InvalidJson, None),
         (br#"["prompt"]"#, RejectCode::NotAnObject, None),
         (b"{\"prompt\":\"\xff\",\"response\":\"b\"}", RejectCode::InvalidUtf8, None),

@@ -115,6 +115,25 @@ fn steps_cannot_be_skipped_and_repeat_without_effect() {
     assert_eq!((stored.batch, stored.state, stored.priority), (batch, BatchState::Accepted, Some(5)));
 }
 
+/// A contract wallet's signature is bytes that only the wallet understands; the registry has asked it.
+#[test]
+fn what_the_registry_reveals_is_accepted_with_whatever_its_contributor_signed() {
+    let fixture = Fixture::new();
+    let (wallet, account) = (fixture.prepare(1, &[text("of a wallet")]), fixture.prepare(2, &[text("and an account")]));
+    let signature = sign(2, &account);
+    let cases = [(1, &wallet, &b"whatever it signs"[..], None), (2, &account, &signature, Some(&signature))];
+    for (priority, batch, consent, kept) in cases {
+        let commitment = batch.commitment();
+        let early = fixture.datanets.mark_revealed_on_chain(commitment, consent).unwrap_err();
+        assert!(matches!(early, BatchError::WrongState { state: BatchState::Prepared, .. }));
+        fixture.commit(batch, priority);
+        assert!(consent.len() == 65 || fixture.datanets.mark_revealed(commitment, consent).is_err());
+        fixture.datanets.mark_revealed_on_chain(commitment, consent).unwrap();
+        assert_eq!(fixture.datanets.accept(commitment).unwrap().accepted, 1);
+        assert_eq!(fixture.datanets.batch(commitment).unwrap().consent.as_ref(), kept);
+    }
+}
+
 #[test]
 fn a_revoked_record_leaves_the_next_snapshot_and_lets_no_copy_in() {
     let mut fixture = Fixture::new();

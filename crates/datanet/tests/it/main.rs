@@ -25,6 +25,7 @@ const NET: DatanetId = DatanetId(1);
 /// A Datanet in a fresh directory.
 struct Fixture {
     datanets: Datanets,
+    store: Store,
     next_priority: u64,
     _dir: tempfile::TempDir,
 }
@@ -32,8 +33,8 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let datanets = open(dir.path());
-        Self { datanets, next_priority: 1, _dir: dir }
+        let store = Store::open(dir.path(), &[DATANET_SCHEMA]).unwrap();
+        Self { datanets: with_datanet(store.clone()), store, next_priority: 1, _dir: dir }
     }
 
     fn prepare(&self, contributor: u8, records: &[Record]) -> PreparedBatch {
@@ -49,6 +50,17 @@ impl Fixture {
         self.datanets.accept(batch.commitment()).unwrap()
     }
 
+    /// Changes the database behind the Datanets' back.
+    fn execute(&self, sql: &str) {
+        self.store.with_tx(|tx| tx.execute(sql, [])).unwrap();
+    }
+
+    /// How many leaders the most crowded key of a band leads to.
+    fn most_leaders_of_a_band(&self) -> u64 {
+        let sql = "SELECT max(leaders) FROM (SELECT count(*) AS leaders FROM datanet_bands GROUP BY datanet, key)";
+        self.store.read(|tx| tx.count(sql, [])).unwrap()
+    }
+
     /// All steps, with the next priority.
     fn contribute(&mut self, contributor: u8, records: &[Record]) -> AcceptReport {
         let batch = self.prepare(contributor, records);
@@ -59,7 +71,11 @@ impl Fixture {
 }
 
 fn open(dir: &std::path::Path) -> Datanets {
-    let datanets = Datanets::new(Store::open(dir, &[DATANET_SCHEMA]).unwrap(), CHAIN_ID);
+    with_datanet(Store::open(dir, &[DATANET_SCHEMA]).unwrap())
+}
+
+fn with_datanet(store: Store) -> Datanets {
+    let datanets = Datanets::new(store, CHAIN_ID);
     datanets.create(&info()).unwrap();
     datanets
 }

@@ -2,8 +2,9 @@ use std::process::Command;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use openledger_datanet::limits::PARQUET_ROW_VALUES_MAX;
 use openledger_datanet::{Format, IngestError, Mapping, ingest_bytes, ingest_file};
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
@@ -119,6 +120,12 @@ fn explode() {
         let error = ingest_bytes(&bomb, Format::Parquet, Some(&mapping())).unwrap_err();
         assert!(matches!(error, IngestError::TooMuchContent | IngestError::Parquet { .. }), "{error}");
     }
+    for (turns, content_bytes) in [(2_000, 100 << 10), (20_000, 40 << 10)] {
+        let bomb = conversation(&["x".repeat(content_bytes)], turns, WriterProperties::new());
+        assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
+        let error = ingest_bytes(&bomb, Format::Parquet, None).unwrap_err();
+        assert!(matches!(error, IngestError::TooMuchContent | IngestError::Parquet { .. }), "{error}");
+    }
     #[cfg(target_os = "linux")]
     assert!(peak_memory_kib() < PEAK_KIB_MAX, "peak {} KiB", peak_memory_kib());
 }
@@ -145,6 +152,52 @@ fn a_page_that_claims_gigabytes_is_refused() {
         }
     }
     assert!(refused > 4, "{refused}");
+}
+
+/// Rows that are all rejected, each with a text that a dictionary holds once.
+#[test]
+fn rejected_rows_count_as_content() {
+    let long = "x".repeat(100 << 10);
+    let error =
+        ingest_bytes(&file(&vec![(long.as_str(), "y"); 1_000], Compression::SNAPPY), Format::Parquet, Some(&mapping()));
+    assert!(matches!(error, Err(IngestError::TooMuchContent)), "{error:?}");
+}
+
+#[test]
+fn a_row_of_too_many_values_is_refused() {
+    let turns = PARQUET_ROW_VALUES_MAX + 1;
+    let error =
+        ingest_bytes(&conversation(&["short".to_owned()], turns, WriterProperties::new()), Format::Parquet, None);
+    let expected = "not a usable Parquet file: a row with 4097 values in one column; the limit is 4096";
+    assert_eq!(error.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn values_written_as_prefixes_are_refused() {
+    let properties = WriterProperties::builder().set_dictionary_enabled(false).set_encoding(Encoding::DELTA_BYTE_ARRAY);
+    let error = ingest_bytes(&conversation(&["What?".to_owned()], 2, properties.build()), Format::Parquet, None);
+    assert!(error.unwrap_err().to_string().contains("DELTA_BYTE_ARRAY is not supported"));
+}
+
+/// A file of one conversation whose turns say `contents` over and over.
+fn conversation(contents: &[String], turns: usize, properties: WriterProperties) -> Vec<u8> {
+    let schema = "message rows { optional group messages (LIST) { repeated group list { optional group element {
+        optional binary role (UTF8); optional binary content (UTF8); } } } }";
+    let schema = Arc::new(parse_message_type(schema).unwrap());
+    let mut out = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut out, schema, Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let repetition: Vec<i16> = (0..turns).map(|turn| i16::from(turn > 0)).collect();
+    for said in [&["user".to_owned()], contents] {
+        let mut column = group.next_column().unwrap().unwrap();
+        let said: Vec<ByteArray> = said.iter().map(|text| text.as_str().into()).collect();
+        let values: Vec<ByteArray> = said.iter().cycle().take(turns).cloned().collect();
+        column.typed::<ByteArrayType>().write_batch(&values, Some(&vec![4; turns]), Some(&repetition)).unwrap();
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.close().unwrap();
+    out
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use openledger_datanet::limits::RECORD_BYTES_MAX;
-use openledger_datanet::{HeldOutRule, Message, Record, RecordError, RecordKind, record_hash, split_held_out};
-use openledger_primitives::{B256, RecordHash, keccak256};
+use openledger_datanet::{Message, Record, RecordError, RecordKind, record_hash};
+use openledger_primitives::{B256, keccak256};
 
 use crate::{prompt, text};
 
@@ -78,30 +78,4 @@ fn a_record_hash_binds_salt_and_bytes() {
     let hash = record_hash(salt, bytes);
     assert_eq!(hash.0, keccak256([&[1u8; 32][..], bytes].concat()));
     assert_ne!(hash, record_hash(B256::repeat_byte(2), bytes));
-}
-
-#[test]
-fn held_out_records_are_a_fixed_choice_in_each_label() {
-    let hashes: Vec<_> = (0..60u64).map(|n| RecordHash(keccak256(n.to_be_bytes()))).collect();
-    let labels = ["a", "b", "c"];
-    let records: Vec<_> = hashes.iter().enumerate().map(|(n, hash)| (*hash, Some(labels[n % 3]))).collect();
-    let rule = HeldOutRule::PerLabel { count: 4, seed: B256::repeat_byte(9) };
-    let split = split_held_out(&records, &rule);
-    for label in labels {
-        assert_eq!(split.held_out.iter().filter(|position| records[**position].1 == Some(label)).count(), 4);
-    }
-    assert_eq!(split.train.len(), 48);
-    let mut reversed = records.clone();
-    reversed.reverse();
-    let chosen = |records: &[(RecordHash, Option<&str>)], rule: &HeldOutRule| {
-        let mut chosen: Vec<_> = split_held_out(records, rule).held_out.iter().map(|at| records[*at].0).collect();
-        chosen.sort();
-        chosen
-    };
-    assert_eq!(chosen(&records, &rule), chosen(&reversed, &rule));
-    assert_ne!(chosen(&records, &rule), chosen(&records, &HeldOutRule::PerLabel { count: 4, seed: B256::ZERO }));
-    let explicit = HeldOutRule::Explicit { records: hashes[..2].iter().copied().collect() };
-    assert_eq!(split_held_out(&records, &explicit).held_out, [0, 1]);
-    let share = HeldOutRule::Share { per_mille: 100, seed: B256::ZERO };
-    assert_eq!(split_held_out(&records, &share).held_out.len(), 6);
 }

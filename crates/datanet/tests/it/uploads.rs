@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::Command;
 
 use openledger_datanet::limits::{CHUNK_BYTES_MAX, FILE_BYTES_MAX, OPEN_UPLOADS_MAX};
-use openledger_datanet::{Format, NewUpload, PrepareError, UploadError};
+use openledger_datanet::{Datanets, Format, NewUpload, PrepareError, UploadError, UploadLimits};
 use openledger_primitives::{B256, DatanetId, keccak256};
 
 use crate::{Fixture, NET, open, signer, text};
@@ -76,12 +76,70 @@ fn declarations_are_limited() {
     assert!(matches!(begin(&declare(b"")), Err(UploadError::Size { bytes: 0 })));
     let elsewhere = NewUpload { datanet: DatanetId(9), ..declare(FILE) };
     assert!(matches!(begin(&elsewhere), Err(UploadError::UnknownDatanet { .. })));
-    for number in 0..OPEN_UPLOADS_MAX {
-        begin(&declare(&number.to_be_bytes())).unwrap();
+}
+
+/// Anybody may begin uploads in a contributor's name; what the contributor has sent stays.
+#[test]
+fn of_too_many_open_uploads_those_with_the_fewest_bytes_give_way() {
+    let fixture = Fixture::new();
+    let own = fixture.datanets.begin_upload(&declare(FILE)).unwrap().id;
+    fixture.datanets.append_upload(own, 0, &FILE[..10]).unwrap();
+    let strangers: Vec<_> = (0..2 * OPEN_UPLOADS_MAX)
+        .map(|number| {
+            let id = fixture.datanets.begin_upload(&declare(&number.to_be_bytes())).unwrap().id;
+            fixture.datanets.append_upload(id, 0, &[0]).unwrap();
+            id
+        })
+        .collect();
+    let open = strangers.iter().filter(|id| fixture.datanets.upload(**id).is_ok()).count() as u64;
+    assert_eq!(open, OPEN_UPLOADS_MAX - 1);
+    fixture.datanets.append_upload(own, 10, &FILE[10..]).unwrap();
+    assert!(fixture.datanets.finish_upload(own).unwrap().finished);
+}
+
+fn upload(datanets: &Datanets, file: &[u8]) -> B256 {
+    let id = datanets.begin_upload(&declare(file)).unwrap().id;
+    datanets.append_upload(id, 0, file).unwrap();
+    datanets.finish_upload(id).unwrap().id
+}
+
+/// Statements of one length.
+fn numbered(number: u64) -> Vec<u8> {
+    format!("{{\"text\":\"statement {number:04}\"}}\n").into_bytes()
+}
+
+#[test]
+fn finished_uploads_beyond_their_bytes_give_way_to_newer_ones() {
+    let bytes = numbered(0).len() as u64;
+    for limits in [
+        UploadLimits { finished_bytes_max: 2 * bytes, ..UploadLimits::default() },
+        UploadLimits { bytes_max: 2 * bytes, ..UploadLimits::default() },
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let datanets = open(dir.path()).with_upload_limits(limits);
+        let ids: Vec<B256> = (0..5).map(|number| upload(&datanets, &numbered(number))).collect();
+        let kept = ids.iter().filter(|id| datanets.upload(**id).is_ok()).count();
+        assert_eq!(kept, 2, "{limits:?}");
+        assert!(datanets.upload(ids[4]).is_ok(), "the newest is kept");
+        assert_eq!(std::fs::read_dir(dir.path().join("uploads")).unwrap().count(), kept);
     }
-    assert!(matches!(begin(&declare(FILE)), Err(UploadError::TooManyOpen)));
-    fixture.datanets.abandon_upload(declare(&0u64.to_be_bytes()).id()).unwrap();
-    begin(&declare(FILE)).unwrap();
+}
+
+#[test]
+fn uploads_are_kept_for_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = UploadLimits { prepared_kept_s: 0, ..UploadLimits::default() };
+    let datanets = open(dir.path()).with_upload_limits(limits);
+    let (prepared, waiting) = (upload(&datanets, &numbered(1)), upload(&datanets, &numbered(2)));
+    datanets.prepare_upload(prepared, Format::Jsonl, None).unwrap();
+    let next = datanets.begin_upload(&declare(&numbered(3))).unwrap().id;
+    assert!(matches!(datanets.upload(prepared), Err(UploadError::Unknown { .. })));
+    assert!(datanets.upload(waiting).is_ok());
+    let impatient = datanets.with_upload_limits(UploadLimits { kept_s: 0, ..limits });
+    impatient.append_upload(next, 0, &numbered(3)[..4]).unwrap();
+    impatient.begin_upload(&declare(&numbered(4))).unwrap();
+    assert!(matches!(impatient.upload(next), Err(UploadError::Unknown { .. })));
+    assert_eq!(std::fs::read_dir(dir.path().join("uploads")).unwrap().count(), 1);
 }
 
 #[test]

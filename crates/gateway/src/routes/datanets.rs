@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::{Extension, Json};
 use openledger_contracts::addresses::DATANET_REGISTRY;
 use openledger_contracts::{IDatanetRegistry, LicenceTerms};
 use openledger_datanet::{
@@ -26,6 +26,7 @@ use crate::api::Listing;
 use crate::api::datanets as view;
 use crate::app::App;
 use crate::error::{ApiError, chain};
+use crate::guard::Caller;
 use crate::revocations;
 use crate::routes::{Paging, blocking};
 
@@ -158,13 +159,18 @@ pub(crate) struct BeginUpload {
     hash: B256,
 }
 
-/// Begins an upload, or says where the same one stopped.
+/// Begins an upload, or says where the same one stopped. In a session it is in the name of the session's account.
 pub(crate) async fn begin_upload(
     State(app): State<Arc<App>>,
+    Extension(caller): Extension<Caller>,
     Path(datanet): Path<DatanetId>,
     Json(body): Json<BeginUpload>,
 ) -> Result<Json<Upload>, ApiError> {
     let BeginUpload { contributor, file_name, bytes, hash } = body;
+    if let Some(account) = caller.address().filter(|account| *account != contributor) {
+        let message = format!("the session is that of {account}; it cannot upload in the name of {contributor}");
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "not_contributor", message).with_param("contributor"));
+    }
     let new = NewUpload { datanet, contributor, file_name, bytes, hash };
     let upload = blocking(move || {
         let upload = app.datanets.begin_upload(&new)?;
@@ -312,7 +318,7 @@ pub(crate) async fn revealed(
     }
     let work = move || {
         app.datanets.mark_committed(commitment, on_chain.priority)?;
-        app.datanets.mark_revealed(commitment, &body.consent)?;
+        app.datanets.mark_revealed_on_chain(commitment, &body.consent)?;
         app.datanets.accept(commitment)
     };
     let report = blocking(work).await??;
@@ -396,7 +402,6 @@ impl From<UploadError> for ApiError {
             UploadError::Offset { .. } | UploadError::Incomplete { .. } => {
                 Self::conflict("upload_offset", error.to_string())
             }
-            UploadError::TooManyOpen => Self::busy(error.to_string(), 1000),
             UploadError::DiskFull => Self::disk_full(error.to_string()),
             UploadError::Store(error) => error.into(),
             _ => Self::invalid("invalid_upload", chain(&error)),

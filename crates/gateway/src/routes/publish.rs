@@ -22,6 +22,7 @@ use crate::catalog::{PublishError, Published};
 use crate::error::{ApiError, chain};
 use crate::guard::Caller;
 use crate::lineage;
+use crate::records::check_records;
 use crate::routes::training::check_owner;
 use crate::routes::{blocking, models};
 
@@ -67,6 +68,7 @@ pub(crate) async fn publish(
     check_parents(&artifact.manifest.parents, &parents)?;
     lineage::know(&app.chain, app.ledger(), model_id, &on_chain.split).await?;
     let entry = blocking(move || {
+        check_records(&app.datanets, &artifact).map_err(|error| ApiError::conflict("other_records", chain(&error)))?;
         note_reserves(&app.datanets, app.ledger(), &artifact)?;
         let entry = published(model_id, &artifact, &params, &on_chain);
         let entry = app.catalog.publish(entry, &app.server)?;

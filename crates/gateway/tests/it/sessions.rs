@@ -6,6 +6,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 
 use openledger_gateway::{PublicUrl, PublicUrlError};
+use openledger_primitives::B256;
 use openledger_testkit::TinySpec;
 
 use crate::node::{node, start};
@@ -205,6 +206,19 @@ async fn a_change_with_the_cookie_alone_is_refused() {
     assert_eq!(code(mixed).await, (StatusCode::FORBIDDEN, "csrf".to_owned()));
     let stale = Client::new().post(url("/v1/faucet")).header("cookie", "openledger_session=00").json(&body);
     assert_eq!(code(stale.send().await.unwrap()).await, (StatusCode::UNAUTHORIZED, "not_signed_in".to_owned()));
+}
+
+#[tokio::test]
+async fn a_session_uploads_in_its_own_name_alone() {
+    let (own, other) = (key(62).address(), key(63).address());
+    let session = Session::open(&key(62)).await;
+    let path = format!("/v1/datanets/{}/uploads", node().made.datanet);
+    let begin = async |contributor| {
+        let body = json!({"contributor": contributor, "file_name": "a.txt", "bytes": 3, "hash": B256::repeat_byte(1)});
+        session.request(reqwest::Method::POST, &path).json(&body).send().await.unwrap()
+    };
+    assert_eq!(code(begin(other).await).await, (StatusCode::FORBIDDEN, "not_contributor".to_owned()));
+    assert_eq!(begin(own).await.status(), StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,13 +1,18 @@
 //! Artifacts: every part is named by hash, and what is served is what was trained.
 
-use std::fs;
+use std::{fs, path::Path};
 
-use openledger_attribution::{attest::index_root, suffix::Answer};
+use openledger_attribution::{
+    DecodeError,
+    attest::index_root,
+    influence::InfluenceIndex,
+    suffix::{Answer, SuffixIndex},
+};
 use openledger_engine::{Chunk, Exec, KvPool, Logits, LoraAdapter, format::peft};
-use openledger_primitives::{B256, ModelId, Wei};
+use openledger_primitives::{Address, B256, ModelId, Wei};
 use openledger_train::{
     Artifact, ArtifactError, AttributionRef, CheckpointRef, DataReport, EngineVersion, MANIFEST_VERSION, Manifest,
-    ManifestError, Measured, Price, Score,
+    ManifestError, Measured, Price, RecordFault, RecordOwner, Score, TrainRecord,
 };
 use tempfile::TempDir;
 
@@ -126,6 +131,95 @@ fn a_part_that_was_changed_is_named() {
     Artifact::load(&folder, &model()).unwrap();
     fs::remove_file(folder.join("suffix.index")).unwrap();
     assert!(matches!(Artifact::load(&folder, &model()), Err(ArtifactError::Io { .. })));
+}
+
+/// What the snapshot says of the records of [`request`].
+fn owners(count: u64) -> Vec<Vec<RecordOwner>> {
+    let owner = |record: &TrainRecord| RecordOwner { contributor: record.contributor, cluster: record.cluster };
+    vec![crate::support::records(count).iter().map(owner).collect()]
+}
+
+/// Puts `to` in the place of the first `from` of an index, and remakes the root that the file carries.
+fn rewrite<T>(path: &Path, from: &[u8], to: &[u8], parse: impl Fn(&[u8]) -> Result<T, DecodeError>) -> B256 {
+    let mut bytes = fs::read(path).unwrap();
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to);
+    let Err(DecodeError::Root { computed, .. }) = parse(&bytes) else { panic!("another root") };
+    let root = bytes.len() - 32;
+    bytes[root..].copy_from_slice(computed.as_slice());
+    fs::write(path, bytes).unwrap();
+    computed
+}
+
+/// An operator that pays itself: the index names it as the contributor, and every hash is made again.
+#[test]
+fn a_contributor_that_the_snapshot_does_not_name_is_found() {
+    let dir = TempDir::new().unwrap();
+    let (honest, folder) = run_job(dir.path(), &request(&model(), 9));
+    honest.check_records(&owners(9)).unwrap();
+    let record = honest.influence.records().as_slice()[0];
+    let operator = Address::repeat_byte(0xee);
+    let (from, to) = (record.contributor, operator);
+    let mut manifest = honest.manifest.clone();
+    let save = |manifest: &Manifest| fs::write(folder.join("manifest.json"), manifest.to_bytes()).unwrap();
+    let load = || Artifact::load(&folder, &model());
+
+    let path = folder.join("influence.index");
+    let influence = rewrite(&path, from.as_slice(), to.as_slice(), InfluenceIndex::from_bytes);
+    manifest.attribution.influence_root = influence;
+    save(&manifest);
+    assert!(matches!(load().unwrap_err(), ArtifactError::Hash { part: "the pair of indexes", .. }));
+    manifest.attribution.index_root = index_root(influence, manifest.attribution.suffix_root);
+    save(&manifest);
+    assert_eq!(
+        load().unwrap_err().to_string(),
+        "the list of records of the suffix index is not what the manifest names"
+    );
+
+    let suffix = rewrite(&folder.join("suffix.index"), from.as_slice(), to.as_slice(), SuffixIndex::from_bytes);
+    (manifest.attribution.suffix_root, manifest.attribution.index_root) = (suffix, index_root(influence, suffix));
+    save(&manifest);
+    let error = load().unwrap().check_records(&owners(9)).unwrap_err();
+    let expected =
+        format!("record 0 of the indexes is record 0 of snapshot 0: it was contributed by {from}, not by {to}");
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn records_must_be_those_of_the_snapshots() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, _) = run_job(dir.path(), &request(&model(), 9));
+    let fault = |owners: &[Vec<RecordOwner>]| match artifact.check_records(owners) {
+        Err(ArtifactError::Record { record, fault, .. }) => (record, fault),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(fault(&owners(8)), (8, RecordFault::Missing));
+    let mut other = owners(9);
+    other[0][4].cluster = 99;
+    assert_eq!(fault(&other), (4, RecordFault::Cluster { found: 4, expected: 99 }));
+    assert!(matches!(artifact.check_records(&[]), Err(ArtifactError::Snapshots { given: 0, expected: 1 })));
+}
+
+/// Indexes built under another policy than the one that is published.
+#[test]
+fn an_index_of_another_policy_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let (artifact, folder) = run_job(dir.path(), &request(&model(), 6));
+    let refused = |change: &dyn Fn(&mut Manifest)| {
+        let mut manifest = artifact.manifest.clone();
+        change(&mut manifest);
+        fs::write(folder.join("manifest.json"), manifest.to_bytes()).unwrap();
+        Artifact::load(&folder, &model()).unwrap_err().to_string()
+    };
+    let differs = |what: &str, index: &str| format!("{what} of the {index} index is not what the manifest names");
+    let found = refused(&|manifest| manifest.attribution.policy.influence.damping_milli += 1);
+    assert_eq!(found, differs("the policy", "influence"));
+    let found = refused(&|manifest| manifest.attribution.policy.provenance.occurrences_max += 1);
+    assert_eq!(found, differs("the policy", "suffix"));
+    let found = refused(&|manifest| manifest.snapshots[0].root = B256::ZERO);
+    assert_eq!(found, differs("the list of snapshots", "suffix"));
+    let found = refused(&|manifest| manifest.lora.rank += 1);
+    assert_eq!(found, differs("the adapter's shape", "influence"));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use openledger_primitives::B256;
 use openledger_store::{Schema, Store};
 use openledger_train::{
-    Artifact, Clock, FactoryConfig, FactoryError, Happening, HeldOut, JobId, JobState, ModelFactory, Moment, Phase,
-    RunError, TRAIN_SCHEMA, TableError,
+    Artifact, Clock, FactoryConfig, FactoryError, Happening, HeldOut, INTERRUPTED_MAX, JobId, JobState, ModelFactory,
+    Moment, Phase, RecipeError, RunError, TRAIN_SCHEMA, TableError,
 };
 use tempfile::TempDir;
 
@@ -172,6 +172,9 @@ fn a_request_that_cannot_work_is_refused_before_it_is_queued() {
     let mut invalid = good.clone();
     invalid.recipe.epochs = 0;
     assert!(matches!(factory.submit(&invalid), Err(FactoryError::Recipe(_))));
+    let mut wide = good.clone();
+    (wide.recipe.lora.rank, wide.recipe.attribution.policy.influence.projection_dim) = (256, 256);
+    assert!(matches!(factory.submit(&wide), Err(FactoryError::Recipe(RecipeError::Index { rank: 256, .. }))));
     let mut nothing = good.clone();
     nothing.records = vec![record(0, pair(&"x".repeat(500), "y"))];
     assert!(matches!(factory.submit(&nothing), Err(FactoryError::Run(RunError::NothingLearnt { .. }))));
@@ -188,6 +191,101 @@ fn a_disk_without_room_refuses_the_run() {
     let factory = openledger_train::ModelFactory::start(vec![model()], store, config).unwrap();
     let refused = factory.submit(&request(&model(), 6)).unwrap_err();
     assert!(matches!(refused, FactoryError::Disk { reserve, .. } if reserve == u64::MAX / 2), "{refused}");
+}
+
+/// Sketches and rows of all records are in memory together when the index is finished.
+#[test]
+fn a_run_that_needs_more_memory_than_there_is_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let store = Store::open(dir.path().join("store"), &[TRAIN_SCHEMA]).unwrap();
+    let mut config = FactoryConfig::new(dir.path().join("train"));
+    (config.memory_bytes_max, config.disk_reserve_bytes) = (8 << 20, 0);
+    let factory = ModelFactory::start(vec![model()], store, config).unwrap();
+    let (few, many) = (request(&model(), 6), request(&model(), 2_000));
+    let needed = |request| factory.estimate(request).unwrap().1.memory_bytes;
+    let rows = 5 * (2_000 - 6) * few.recipe.index_row_dims(&model()).unwrap() as u64;
+    assert!(needed(&many) >= needed(&few) + rows, "{} {}", needed(&many), needed(&few));
+    factory.submit(&few).unwrap();
+    let refused = factory.submit(&many).unwrap_err();
+    assert!(
+        matches!(refused, FactoryError::Memory { needed, limit } if needed > limit && limit == 8 << 20),
+        "{refused}"
+    );
+}
+
+/// Makes the job look as if the process had ended while it ran, after so many such ends before.
+fn interrupt(folder: &Path, times_before: u32) {
+    let store = Store::open(folder.join("store"), &[TRAIN_SCHEMA]).unwrap();
+    let sql = "UPDATE train_job SET state = 'running', interrupted = ?1";
+    store.with_tx(|tx| tx.execute(sql, [times_before])).unwrap();
+}
+
+#[test]
+fn a_job_that_ends_the_process_again_and_again_fails() {
+    let dir = TempDir::new().unwrap();
+    run_job(dir.path(), &request(&model(), 6));
+    interrupt(dir.path(), INTERRUPTED_MAX - 2);
+    {
+        let factory = factory(dir.path());
+        let mut events = factory.subscribe();
+        assert_eq!(until(&factory, &mut events, JobId(1), ENDED), JobState::Done);
+    }
+    interrupt(dir.path(), INTERRUPTED_MAX - 1);
+    let factory = factory(dir.path());
+    let job = factory.job(JobId(1)).unwrap();
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.error.unwrap().starts_with("the process ended 5 times while this job ran and came no further"));
+    let last = factory.events(JobId(1), 0, 1_000).unwrap().pop().unwrap();
+    assert!(matches!(last.happening, Happening::State { state: JobState::Failed, reason: Some(_) }));
+    let mut events = factory.subscribe();
+    factory.resume(JobId(1)).unwrap();
+    assert_eq!(until(&factory, &mut events, JobId(1), &[JobState::Done]), JobState::Done);
+}
+
+#[test]
+fn a_job_that_comes_further_is_interrupted_as_often_as_it_likes() {
+    let dir = TempDir::new().unwrap();
+    let mut request = request(&model(), 12);
+    request.recipe.epochs = 1_000;
+    let mut before = 0;
+    for _ in 0..2 * INTERRUPTED_MAX {
+        let factory = factory(dir.path());
+        let mut events = factory.subscribe();
+        if factory.jobs().unwrap().is_empty() {
+            factory.submit(&request).unwrap();
+        }
+        wait_for(&mut events, |event| matches!(event.happening, Happening::Checkpoint { step } if step > before));
+        drop(factory);
+        before = checkpoint_of(dir.path());
+        let store = Store::open(dir.path().join("store"), &[TRAIN_SCHEMA]).unwrap();
+        store.with_tx(|tx| tx.execute("UPDATE train_job SET state = 'running'", [])).unwrap();
+    }
+    assert_ne!(factory(dir.path()).job(JobId(1)).unwrap().state, JobState::Failed);
+}
+
+/// The step of the last checkpoint that the history has.
+fn checkpoint_of(folder: &Path) -> u64 {
+    let sql = "SELECT max(step) FROM train_event WHERE json_extract(happening, '$.kind') = 'checkpoint'";
+    let store = Store::open(folder.join("store"), &[TRAIN_SCHEMA]).unwrap();
+    store.read(|tx| tx.count(sql, [])).unwrap()
+}
+
+/// Whoever is told that a job is cancelled or paused finds it so, also when its artifact was being written.
+#[test]
+fn what_is_asked_while_the_artifact_is_written_is_done() {
+    for (wanted, ask) in [
+        (JobState::Cancelled, ModelFactory::cancel as fn(&ModelFactory, JobId) -> Result<(), FactoryError>),
+        (JobState::Paused, ModelFactory::pause),
+    ] {
+        let dir = TempDir::new().unwrap();
+        let factory = factory(dir.path());
+        let mut events = factory.subscribe();
+        let id = factory.submit(&request(&model(), 6)).unwrap();
+        wait_for(&mut events, |event| matches!(event.happening, Happening::Phase { phase: Phase::Writing }));
+        let expected = if ask(&factory, id).is_ok() { wanted } else { JobState::Done };
+        assert_eq!(until(&factory, &mut events, id, ENDED), expected);
+        assert_eq!(dir.path().join("train/job-1").exists(), expected != JobState::Cancelled);
+    }
 }
 
 #[test]

@@ -112,6 +112,47 @@ fn a_value_out_of_range_is_named_with_its_limit() {
 }
 
 #[test]
+fn one_snapshot_of_a_datanet_is_enough() {
+    let error = refused(|recipe| {
+        let mut later = recipe.snapshots[0];
+        later.snapshot.0 += 1;
+        recipe.snapshots.push(later);
+    });
+    assert_eq!(error.to_string(), "snapshots names Datanet 1 twice; a model trains on one snapshot of each");
+}
+
+#[test]
+fn a_module_that_is_not_adapted_has_no_sites_for_the_index() {
+    for (named, targets) in [("q_porj", vec!["q_proj"]), ("up_proj", vec!["q_proj", "v_proj"])] {
+        let error = refused(|recipe| {
+            recipe.lora.targets = targets.iter().map(|&target| target.to_owned()).collect();
+            recipe.attribution.policy.influence.sites.modules = vec!["q_proj".to_owned(), named.to_owned()];
+        });
+        assert!(matches!(&error, RecipeError::SiteModule { name, .. } if name == named), "{error}");
+    }
+}
+
+/// Each value is within its limits; the rows that they make together are not.
+#[test]
+fn an_index_that_cannot_be_built_is_known_before_the_training() {
+    let model = model();
+    let mut recipe = recipe(&model);
+    let dims = recipe.index_row_dims(&model).unwrap();
+    let sites = model.sites().len();
+    assert_eq!(dims, sites * 2 * 8 * 4 * 2, "sites, two factors, projection, rank, checkpoints");
+    recipe.lora.rank = 256;
+    recipe.attribution.policy.influence.projection_dim = 256;
+    recipe.validate().unwrap();
+    let error = recipe.index_row_dims(&model).unwrap_err();
+    let expected = format!(
+        "attribution.policy.influence cannot be followed with lora.rank 256, {sites} sites and 2 attribution.checkpoints_bps"
+    );
+    assert_eq!(error.to_string(), expected);
+    let limit = std::error::Error::source(&error).unwrap().to_string();
+    assert!(limit.contains("at most 1048576 are allowed"), "{limit}");
+}
+
+#[test]
 fn a_recipe_survives_json_and_refuses_unknown_fields() {
     let mut recipe = recipe(&model());
     recipe.seed = u64::MAX;
