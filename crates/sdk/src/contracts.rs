@@ -73,16 +73,20 @@ impl Hub {
         self.client.send(INFERENCE_HUB, &call).await
     }
 
-    /// A channel as the chain has it.
+    /// A channel as the chain has it after one block. Read from two, a withdrawal that is finalised in between would be
+    /// missing from what is asked for and not yet from the balance, and be covered twice.
     ///
     /// # Errors
     /// [`ChainError`].
     pub async fn channel_state(&self, config: &ChannelConfig) -> Result<OnChainChannel, ChainError> {
         let ChannelId(id) = channel_id(config, self.client.chain_id());
-        let channel = self.client.call(INFERENCE_HUB, &IInferenceHub::channelsCall { channelId: id }).await?;
+        let block = self.client.block_number().await?;
+        let call = IInferenceHub::channelsCall { channelId: id };
+        let channel = self.client.call_at(INFERENCE_HUB, &call, block).await?;
         let call = IInferenceHub::pendingWithdrawalCall { channelId: id };
-        let withdrawal = self.client.call(INFERENCE_HUB, &call).await?;
-        let nonce = self.client.call(INFERENCE_HUB, &IInferenceHub::refundNonceCall { channelId: id }).await?;
+        let withdrawal = self.client.call_at(INFERENCE_HUB, &call, block).await?;
+        let call = IInferenceHub::refundNonceCall { channelId: id };
+        let nonce = self.client.call_at(INFERENCE_HUB, &call, block).await?;
         Ok(OnChainChannel {
             balance: Wei(channel.balance),
             total_claimed: Wei(channel.totalClaimed),
