@@ -392,9 +392,20 @@ impl Models {
     /// # Errors
     /// [`ChainError`].
     pub async fn terms(&self, model: ModelId) -> Result<Option<PublishedTerms>, ChainError> {
-        let terms = self.client.call(MODEL_REGISTRY, &IModelRegistry::termsOfCall { modelId: model.0 }).await?;
-        let published = PublishedTerms { builder: terms.builder, price: terms.price, split: terms.split };
-        Ok((!published.builder.is_zero()).then_some(published))
+        let published = match self.model(model).await {
+            Ok(published) => published,
+            Err(error) if error.is_revert("ModelRegistry_UnknownModel") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(PublishedTerms {
+            builder: published.builder,
+            base_model: published.baseModel,
+            weights_hash: published.weightsHash,
+            index_root: published.indexRoot,
+            snapshot_roots: self.snapshots(model).await?.into_iter().map(|snapshot| snapshot.root).collect(),
+            price: published.price,
+            split: published.split,
+        }))
     }
 
     /// The bounds that governance sets on splits.
