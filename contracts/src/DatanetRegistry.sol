@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
-
 import {
     Batch,
     Commitment,
@@ -16,6 +14,7 @@ import {
 import {IDatanetRegistry} from "./interfaces/IDatanetRegistry.sol";
 import {Eip712Lib} from "./libraries/Eip712Lib.sol";
 import {MerkleLib} from "./libraries/MerkleLib.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title Datanet registry
 /// @notice Needs no initialiser: it has no governance and no parameters.
@@ -95,7 +94,7 @@ contract DatanetRegistry is IDatanetRegistry {
         bytes32 commitment = commitmentHash(datanetId, contributor, batchRoot, recordCount, salt);
         uint64 priority = _open(commitment);
         bytes32 consent = consentDigest(datanetId, batchRoot, recordCount, contributor);
-        if (!SignatureChecker.isValidSignatureNowCalldata(contributor, consent, consentSignature)) {
+        if (!SignatureLib.isSignedBy(contributor, consent, consentSignature)) {
             revert DatanetRegistry_InvalidConsent(contributor);
         }
         _take(datanetId, datanet, batchRoot, Batch(contributor, recordCount, priority));

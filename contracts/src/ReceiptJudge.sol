@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {Model, Receipt, ReceiptFault} from "./Types.sol";
+import {Model, Receipt, ReceiptFault, SnapshotRef} from "./Types.sol";
 import {IModelRegistry} from "./interfaces/IModelRegistry.sol";
 import {IReceiptJudge} from "./interfaces/IReceiptJudge.sol";
 import {Eip712Lib} from "./libraries/Eip712Lib.sol";
@@ -54,6 +54,17 @@ contract ReceiptJudge is IReceiptJudge {
         bool same = model.builder == r.builder && model.baseModel == r.baseModel && model.weightsHash == r.weightsHash
             && model.indexRoot == r.indexRoot && SplitLib.equals(model.price, r.price)
             && SplitLib.equals(model.split, r.bps);
+        same = same && _namesSnapshots(r.snapshotRoots, models.getSnapshots(r.modelId));
         return same ? ReceiptFault.None : ReceiptFault.WrongTerms;
+    }
+
+    /// @dev In the order of publication. Pools in which nobody stands out pay the snapshots' records, so that another root
+    /// would be another's pay.
+    function _namesSnapshots(bytes32[] memory roots, SnapshotRef[] memory published) private pure returns (bool) {
+        if (roots.length != published.length) return false;
+        for (uint256 i = 0; i < roots.length; ++i) {
+            if (roots[i] != published[i].root) return false;
+        }
+        return true;
     }
 }

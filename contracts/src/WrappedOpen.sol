@@ -7,9 +7,9 @@ import {
 import {ERC20Upgradeable} from "@openzeppelin/contracts-upgradeable/token/ERC20/ERC20Upgradeable.sol";
 import {IERC20Metadata} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Metadata.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {IWrappedOpen} from "./interfaces/IWrappedOpen.sol";
+import {SignatureLib} from "./libraries/SignatureLib.sol";
 
 /// @title Wrapped OPEN
 /// @notice Needs no initialiser: name, symbol and domain are constants.
@@ -149,7 +149,7 @@ contract WrappedOpen is IWrappedOpen, ERC20PermitUpgradeable {
 
     function _spend(address authorizer, bytes32 nonce, bytes32 message, bytes memory signature) private {
         if (_spent[authorizer][nonce]) revert WrappedOpen_AuthorizationSpent(authorizer, nonce);
-        if (!SignatureChecker.isValidSignatureNow(authorizer, _hashTypedDataV4(message), signature)) {
+        if (!SignatureLib.isSignedBy(authorizer, _hashTypedDataV4(message), signature)) {
             revert WrappedOpen_InvalidSignature(authorizer);
         }
         _spent[authorizer][nonce] = true;

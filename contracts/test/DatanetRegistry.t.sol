@@ -4,6 +4,7 @@ pragma solidity ^0.8.30;
 import {Batch, DatanetParams, LicenceTerms, MerkleProof, Snapshot} from "../src/Types.sol";
 import {IDatanetRegistry} from "../src/interfaces/IDatanetRegistry.sol";
 import {MerkleLib} from "../src/libraries/MerkleLib.sol";
+import {Denier} from "./utils/Hostile.sol";
 import {Registered} from "./utils/Registered.sol";
 import {Trees} from "./utils/Trees.sol";
 
@@ -93,6 +94,13 @@ contract DatanetRegistryTest is Registered {
         bytes memory consent = _sign(PAYER_KEY, DATANETS.consentDigest(id, BATCH_ROOT, 12, CONTRIBUTOR));
         vm.expectPartialRevert(IDatanetRegistry.DatanetRegistry_InvalidConsent.selector);
         DATANETS.reveal(id, CONTRIBUTOR, BATCH_ROOT, 12, "salt", consent);
+    }
+
+    function test_reveal_contributorTakesOnCode_succeeds() external {
+        uint64 id = _createDatanet(_terms());
+        vm.etch(CONTRIBUTOR, type(Denier).runtimeCode);
+        _reveal(id, BATCH_ROOT, 12);
+        vm.assertEq(DATANETS.getBatch(id, BATCH_ROOT).contributor, CONTRIBUTOR);
     }
 
     /// Someone reads the root in the mempool and commits to it later: the first commitment keeps, or takes back, the batch.

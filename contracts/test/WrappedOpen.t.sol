@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {IWrappedOpen} from "../src/interfaces/IWrappedOpen.sol";
 import {OpenLedgerTest} from "./utils/OpenLedgerTest.sol";
-import {Refuser} from "./utils/Hostile.sol";
+import {Denier, Refuser} from "./utils/Hostile.sol";
 
 contract WrappedOpenTest is OpenLedgerTest {
     bytes32 private constant TRANSFER = keccak256(
@@ -142,6 +142,15 @@ contract WrappedOpenTest is OpenLedgerTest {
         (uint8 v, bytes32 r, bytes32 s) = vm.sign(PAYER_KEY, _authorizationDigest(RECEIVE, a));
         vm.prank(STRANGER);
         WOPEN.receiveWithAuthorization(a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, v, r, s);
+        vm.assertEq(WOPEN.balanceOf(STRANGER), 1 ether);
+    }
+
+    function test_receiveWithAuthorization_authorizerTakesOnCode_succeeds() external {
+        Authorization memory a = Authorization(PAYER, STRANGER, 1 ether, 0, type(uint256).max, 0);
+        bytes memory signature = _authorize(RECEIVE, a);
+        vm.etch(PAYER, type(Denier).runtimeCode);
+        vm.prank(STRANGER);
+        WOPEN.receiveWithAuthorization(a.from, a.to, a.value, a.validAfter, a.validBefore, a.nonce, signature);
         vm.assertEq(WOPEN.balanceOf(STRANGER), 1 ether);
     }
 

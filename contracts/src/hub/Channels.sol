@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.30;
 
-import {ECDSA} from "@openzeppelin/contracts/utils/cryptography/ECDSA.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
-import {SignatureChecker} from "@openzeppelin/contracts/utils/cryptography/SignatureChecker.sol";
 
 import {ChannelConfig, VoucherClaim} from "../Types.sol";
 import {IInferenceHub} from "../interfaces/IInferenceHub.sol";
 import {IWrappedOpen} from "../interfaces/IWrappedOpen.sol";
 import {Eip712Lib} from "../libraries/Eip712Lib.sol";
 import {Predeploys} from "../libraries/Predeploys.sol";
+import {SignatureLib} from "../libraries/SignatureLib.sol";
 
 /// @notice The payment channels of the hub (x402 v2, batch-settlement on EVM). The hub holds native OPEN only: wrapped OPEN
 /// is unwrapped when it comes in, and what goes back to payers is wrapped, so that no payer's code ever runs.
@@ -125,7 +124,7 @@ abstract contract Channels is IInferenceHub, ReentrancyGuardTransient {
         uint256 expected = _channels[channelId].refundNonce;
         if (nonce != expected) revert InferenceHub_WrongNonce(nonce, expected);
         bytes32 digest = Eip712Lib.digest(NAME_HASH, keccak256(abi.encode(REFUND_TYPEHASH, channelId, nonce, amount)));
-        if (!SignatureChecker.isValidSignatureNowCalldata(config.receiverAuthorizer, digest, signature)) {
+        if (!SignatureLib.isSignedBy(config.receiverAuthorizer, digest, signature)) {
             revert InferenceHub_InvalidSignature(config.receiverAuthorizer);
         }
         return _refund(channelId, config.payer, amount);
@@ -179,17 +178,17 @@ abstract contract Channels is IInferenceHub, ReentrancyGuardTransient {
         emit VoucherClaimed(channelId, operator, amount, total);
     }
 
-    /// @dev x402: a named authoriser signs with its own key; without one, the payer signs, by EIP-1271 too.
+    /// @dev x402: a named authoriser signs with its own key; without one, the payer signs, by EIP-1271 too. What the
+    /// signer's key signed stays good if code comes to the account later: the operator has answered for it.
     function _checkVoucher(VoucherClaim calldata row, bytes32 channelId) private view {
         bytes32 digest = voucherDigest(channelId, row.maxClaimableAmount);
         address authorizer = row.config.payerAuthorizer;
         bool valid;
         if (authorizer != address(0)) {
-            (address signer, ECDSA.RecoverError failure,) = ECDSA.tryRecoverCalldata(digest, row.signature);
-            valid = failure == ECDSA.RecoverError.NoError && signer == authorizer;
+            valid = SignatureLib.isSignedByKeyOf(authorizer, digest, row.signature);
         } else {
             authorizer = row.config.payer;
-            valid = SignatureChecker.isValidSignatureNowCalldata(authorizer, digest, row.signature);
+            valid = SignatureLib.isSignedBy(authorizer, digest, row.signature);
         }
         if (!valid) revert InferenceHub_InvalidSignature(authorizer);
     }

@@ -122,7 +122,8 @@ abstract contract Epochs is Operators {
         return root.sum;
     }
 
-    /// @dev Forgets this epoch and all after it. Their fees wait for their operators to post them again.
+    /// @dev Forgets this epoch and all after it. Their fees wait for their operators to post them again, one by one or
+    /// together.
     function _rejectFrom(uint64 epoch) internal {
         for (uint64 number = lastPostedEpoch; number >= epoch; --number) {
             Epoch storage entry = _epochs[number];
@@ -136,11 +137,13 @@ abstract contract Epochs is Operators {
         lastPostedEpoch = epoch - 1;
     }
 
+    /// @dev What the epoch does not take waits for a later one: after a rejection the fees of several epochs are there at once,
+    /// and each epoch is posted again with its own.
     function _allocateFees(address operator, uint128 fees, VoucherClaim[] calldata claims) private {
         uint128 fresh = _claimVouchers(operator, claims);
-        uint256 available = uint256(unallocatedFees[operator]) + fresh;
-        if (fees != available) revert InferenceHub_FeesMismatch(fees, available);
-        unallocatedFees[operator] = 0;
+        uint128 available = unallocatedFees[operator] + fresh;
+        if (fees > available) revert InferenceHub_FeesNotCovered(fees, available);
+        unallocatedFees[operator] = available - fees;
         undistributedFees += fresh;
     }
 

@@ -3,7 +3,7 @@ pragma solidity ^0.8.30;
 
 import {ChannelConfig, VoucherClaim} from "../../src/Types.sol";
 import {IInferenceHub} from "../../src/interfaces/IInferenceHub.sol";
-import {Wallet} from "../utils/Hostile.sol";
+import {Denier, Wallet} from "../utils/Hostile.sol";
 import {OpenLedgerTest} from "../utils/OpenLedgerTest.sol";
 
 contract ChannelsTest is OpenLedgerTest {
@@ -279,6 +279,37 @@ contract ChannelsTest is OpenLedgerTest {
         vm.assertEq(HUB.claimVouchers(claims), 5 ether);
         (, uint128 claimed) = HUB.channels(id);
         vm.assertEq(claimed, 5 ether);
+    }
+
+    /// The payer signs, is answered, and then delegates its account to code that knows of no signature (EIP-7702).
+    function test_claimVouchers_payerTakesOnCode_succeeds() external {
+        ChannelConfig memory config = _channel(0);
+        _fund(config, 10 ether);
+        VoucherClaim[] memory claims = _one(_voucher(config, 5 ether, 5 ether));
+        vm.etch(PAYER, type(Denier).runtimeCode);
+        vm.prank(OPERATOR);
+        vm.assertEq(HUB.claimVouchers(claims), 5 ether);
+    }
+
+    function test_claimVouchers_codeSaysNoToOthersKey_reverts() external {
+        ChannelConfig memory config = _channel(0);
+        bytes32 id = _fund(config, 10 ether);
+        vm.etch(PAYER, type(Denier).runtimeCode);
+        VoucherClaim[] memory claims =
+            _one(VoucherClaim(config, 5 ether, _sign(OPERATOR_KEY, HUB.voucherDigest(id, 5 ether)), 5 ether));
+        vm.prank(OPERATOR);
+        vm.expectPartialRevert(IInferenceHub.InferenceHub_InvalidSignature.selector);
+        HUB.claimVouchers(claims);
+    }
+
+    function test_refundWithSignature_authorizerTakesOnCode_succeeds() external {
+        ChannelConfig memory config = _channel(0);
+        bytes32 id = _fund(config, 10 ether);
+        bytes32 typeHash = keccak256("Refund(bytes32 channelId,uint256 nonce,uint128 amount)");
+        bytes memory signature = _sign(OPERATOR_KEY, _channelDigest(keccak256(abi.encode(typeHash, id, 0, 1 ether))));
+        vm.etch(OPERATOR, type(Denier).runtimeCode);
+        HUB.refundWithSignature(config, 1 ether, 0, signature);
+        vm.assertEq(WOPEN.balanceOf(PAYER), 1 ether);
     }
 
     function _authorize(ChannelConfig memory config, uint128 amount, bytes32 salt) private view returns (bytes memory) {

@@ -41,6 +41,8 @@ contract DisputesTest is EpochTest, Registered {
         r.baseModel = MODELS.getModel(_model).baseModel;
         r.weightsHash = MODELS.getModel(_model).weightsHash;
         r.indexRoot = MODELS.getModel(_model).indexRoot;
+        r.snapshotRoots = new bytes32[](1);
+        r.snapshotRoots[0] = SNAPSHOT_ROOT;
         r.price = MODELS.getModel(_model).price;
         r.bps = MODELS.getModel(_model).split;
         r.tokensIn = 100;
@@ -77,7 +79,7 @@ contract DisputesTest is EpochTest, Registered {
     function testFuzz_challengeSplit_faultyReceipt_slashes_succeeds(uint8 kind, uint32 off) external {
         vm.assume(off > 0);
         Receipt memory r = _receipt(1);
-        _spoil(r, kind % 20, off);
+        _spoil(r, kind % 24, off);
         MerkleProof memory proof = _postWith(r);
         uint256 supply = address(HUB).balance;
         vm.prank(SETTLER);
@@ -139,6 +141,49 @@ contract DisputesTest is EpochTest, Registered {
         vm.assertEq(_claim(0), 3 ether);
         vm.assertEq(_claim(1), 2 ether);
         vm.assertEq(HUB.undistributedFees(), 0);
+    }
+
+    /// Epochs whose fees differ are posted again one by one, each with its own.
+    function test_rejectedFees_arePostedOneByOne_succeeds() external {
+        Receipt memory r = _receipt(1);
+        r.fee += 1;
+        MerkleProof memory proof = _postWith(r);
+        _challenge(r, proof);
+        vm.prank(OPERATOR);
+        HUB.registerOperator{value: 1 ether}();
+        credits[1] -= 2 ether;
+        EpochPost memory first = _post(3 ether, 1 ether, 1 ether);
+        vm.prank(SETTLER);
+        HUB.postEpoch(first, new VoucherClaim[](0));
+        vm.assertEq(HUB.unallocatedFees(OPERATOR), 2 ether);
+        credits[1] += 2 ether;
+        EpochPost memory second = _post(2 ether, 0, 0);
+        vm.prank(SETTLER);
+        HUB.postEpoch(second, new VoucherClaim[](0));
+        vm.assertEq(HUB.unallocatedFees(OPERATOR), 0);
+        _finalize(1);
+        _finalize(2);
+        vm.assertEq(_claim(0), 3 ether);
+        vm.assertEq(_claim(1), 2 ether);
+        vm.assertEq(HUB.undistributedFees(), 0);
+    }
+
+    function test_reassignFees_thenOwnEpoch_succeeds() external {
+        Receipt memory r = _receipt(1);
+        r.fee += 1;
+        MerkleProof memory proof = _postWith(r);
+        _challenge(r, proof);
+        vm.prank(GOVERNANCE);
+        HUB.reassignFees(OPERATOR, STRANGER);
+        vm.prank(GOVERNANCE);
+        HUB.setOperatorAllowed(STRANGER, true);
+        vm.deal(STRANGER, 1 ether);
+        vm.prank(STRANGER);
+        HUB.registerOperator{value: 1 ether}();
+        EpochPost memory own = _post(5 ether, 0, 0);
+        vm.prank(STRANGER);
+        HUB.postEpoch(own, new VoucherClaim[](0));
+        vm.assertEq(HUB.unallocatedFees(STRANGER), 2 ether);
     }
 
     function test_reassignFees_toAnotherOperator_succeeds() external {
@@ -229,5 +274,9 @@ contract DisputesTest is EpochTest, Registered {
         if (kind == 17) r.builder = address(uint160(r.builder) ^ off);
         if (kind == 18) r.weightsHash ^= bytes32(uint256(off));
         if (kind == 19) r.bps.provenance ^= uint16(off | 1);
+        if (kind == 20) r.baseModel ^= bytes32(uint256(off));
+        if (kind == 21) r.indexRoot ^= bytes32(uint256(off));
+        if (kind == 22) r.snapshotRoots[0] ^= bytes32(uint256(off));
+        if (kind == 23) r.snapshotRoots = new bytes32[](off % 2 * 2);
     }
 }

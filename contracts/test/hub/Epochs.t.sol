@@ -84,7 +84,7 @@ contract EpochsTest is EpochTest {
         if (kind % 5 == 2) post.totalBalance += off;
         if (kind % 5 == 3) {
             post.fees += off;
-            expected = IInferenceHub.InferenceHub_FeesMismatch.selector;
+            expected = IInferenceHub.InferenceHub_FeesNotCovered.selector;
         }
         if (kind % 5 == 4) {
             post.epoch = off == 1 ? 0 : off;
@@ -242,6 +242,30 @@ contract EpochsTest is EpochTest {
         Epoch memory epoch = HUB.getEpoch(1);
         vm.assertEq(epoch.operator, OPERATOR);
         vm.assertEq(epoch.fees, 5 ether);
+    }
+
+    /// Vouchers are claimed ahead and epochs posted with less; what they leave is there for the next.
+    function test_postEpoch_lessThanClaimed_keepsTheRest_succeeds() external {
+        VoucherClaim[] memory ahead = _spend(9 ether);
+        vm.prank(SETTLER);
+        HUB.claimVouchers(ahead);
+        _credit(0, 5 ether);
+        EpochPost memory post = _post(5 ether, 0, 0);
+        vm.prank(SETTLER);
+        HUB.postEpoch(post, new VoucherClaim[](0));
+        vm.assertEq(HUB.unallocatedFees(OPERATOR), 4 ether);
+        vm.assertEq(HUB.undistributedFees(), 9 ether);
+        _finalize(1);
+        vm.assertEq(HUB.undistributedFees(), 4 ether);
+        _credit(1, 4 ether + 1);
+        EpochPost memory more = _post(4 ether + 1, 0, 0);
+        vm.prank(SETTLER);
+        vm.expectRevert(
+            abi.encodeWithSelector(
+                IInferenceHub.InferenceHub_FeesNotCovered.selector, uint128(4 ether + 1), uint128(4 ether)
+            )
+        );
+        HUB.postEpoch(more, new VoucherClaim[](0));
     }
 
     function test_governance_only_reverts() external {

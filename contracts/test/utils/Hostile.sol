@@ -38,6 +38,13 @@ contract Reentrant is Actor {
     }
 }
 
+/// @notice Code that says no to every signature (EIP-1271).
+contract Denier {
+    function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
+        return 0;
+    }
+}
+
 /// @notice A wallet whose owner signs (EIP-1271).
 contract Wallet is Actor {
     address private immutable OWNER;

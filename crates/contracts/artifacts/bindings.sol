@@ -476,7 +476,8 @@ interface IInferenceHub {
 
     error InferenceHub_WrongEpoch(uint64 epoch, uint64 expected);
     error InferenceHub_TooManyPending(uint64 count, uint64 limit);
-    error InferenceHub_FeesMismatch(uint256 posted, uint256 claimed);
+    /// @notice The epoch posts more fees than its vouchers and the operator's unallocated fees are.
+    error InferenceHub_FeesNotCovered(uint128 posted, uint128 available);
     error InferenceHub_SplitMismatch(uint256 fees, uint256 parts);
     error InferenceHub_TotalFell(uint128 totalBalance, uint128 previous);
     error InferenceHub_NotPending(uint64 epoch);
@@ -546,7 +547,8 @@ interface IInferenceHub {
 
     // Epochs
 
-    /// @notice Claims the vouchers and posts the next epoch. Allowed operators under bond, or their settlers.
+    /// @notice Claims the vouchers and posts the next epoch. Allowed operators under bond, or their settlers. Its fees come
+    /// from the vouchers and the operator's `unallocatedFees`; what they leave waits there.
     function postEpoch(EpochPost calldata post, VoucherClaim[] calldata claims) external;
     /// @notice After the window: burns, notifies the stakers, opens claims. Anyone may. In order.
     function finalizeEpoch(uint64 epoch) external;

@@ -85,9 +85,17 @@ impl Published {
         self.name.parse()
     }
 
-    /// What receipts are checked against.
-    pub fn terms(&self) -> PublishedTerms {
-        PublishedTerms { builder: self.builder, price: self.price.clone(), split: self.split.clone() }
+    /// What receipts are checked against, for an adapter of `base_model`.
+    pub fn terms(&self, base_model: B256) -> PublishedTerms {
+        PublishedTerms {
+            builder: self.builder,
+            base_model,
+            weights_hash: self.weights_hash,
+            index_root: self.index_root,
+            snapshot_roots: self.snapshot_roots.clone(),
+            price: self.price.clone(),
+            split: self.split.clone(),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use openledger_primitives::{B256, ModelId};
 use openledger_serve::{FinishReason, ReplayError};
 use openledger_settlement::split::Usage;
 use openledger_settlement::verify::{ReplayEngine, Replayed, request_hash};
-use openledger_train::ArtifactError;
+use openledger_train::{ArtifactError, SnapshotRef};
 
 use crate::answer::{self, AttributionError, PromptError};
 use crate::canonical::CanonicalRequest;
@@ -34,6 +34,14 @@ pub enum ReplayReceiptError {
         found: B256,
         /// As the receipt names it.
         named: B256,
+    },
+    /// The receipt names other snapshots than the model's.
+    #[error("the model was trained on snapshots {found:?}; the receipt names {named:?}")]
+    Snapshots {
+        /// Roots as the manifest here has them.
+        found: Vec<B256>,
+        /// Roots as the receipt names them.
+        named: Vec<B256>,
     },
     /// The disclosed request is not one.
     #[error("the disclosed request is malformed")]
@@ -88,6 +96,7 @@ impl ReplayEngine for Replayer {
         let artifact = self.catalog.artifact(&model)?;
         same("adapter", artifact.manifest.weights_hash, receipt.weightsHash)?;
         same("index", artifact.manifest.attribution.index_root, receipt.indexRoot)?;
+        same_snapshots(&artifact.manifest.snapshots, receipt)?;
         check_records(&self.catalog.datanets(), &artifact)?;
         let canonical: CanonicalRequest =
             serde_json::from_value(request.clone()).map_err(ReplayReceiptError::Request)?;
@@ -97,6 +106,7 @@ impl ReplayEngine for Replayer {
         let completion = openledger_serve::replay(base, Some(&artifact.adapter), &request, self.threads)?;
         let attribution =
             answer::attribute(base, &mut self.exec, &artifact, &request.prompt, &completion, receipt.requestHash)?;
+        same("attribution method", attribution.method, receipt.attributionMethod)?;
         Ok(Replayed {
             usage: Usage { tokens_in: completion.usage.tokens_in, tokens_out: completion.usage.tokens_out },
             attribution_root: attribution.root(),
@@ -110,6 +120,12 @@ impl ReplayEngine for Replayer {
 
 fn same(what: &'static str, found: B256, named: B256) -> Result<(), ReplayReceiptError> {
     if found == named { Ok(()) } else { Err(ReplayReceiptError::Other { what, found, named }) }
+}
+
+fn same_snapshots(snapshots: &[SnapshotRef], receipt: &Receipt) -> Result<(), ReplayReceiptError> {
+    let found: Vec<B256> = snapshots.iter().map(|snapshot| snapshot.root).collect();
+    let named = receipt.snapshotRoots.clone();
+    if found == named { Ok(()) } else { Err(ReplayReceiptError::Snapshots { found, named }) }
 }
 
 /// The salted hash of a canonical request; the form in which receipts name requests.

@@ -7,7 +7,7 @@ use alloy_network::{EthereumWallet, NetworkTransactionBuilder, TransactionBuilde
 use alloy_primitives::Bytes;
 use alloy_provider::transport::TransportError;
 use alloy_provider::{Provider, RootProvider};
-use alloy_rpc_types_eth::{Filter, Log, TransactionInput, TransactionReceipt, TransactionRequest};
+use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, Log, TransactionInput, TransactionReceipt, TransactionRequest};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolEvent};
 use openledger_contracts::IWrappedOpen;
@@ -239,8 +239,25 @@ impl ChainClient {
     /// # Errors
     /// [`ChainError`]; a revert is decoded.
     pub async fn call<C: SolCall>(&self, to: Address, call: &C) -> Result<C::Return, ChainError> {
+        self.call_on(to, call, BlockNumberOrTag::Latest).await
+    }
+
+    /// As [`ChainClient::call`], on the state after `block`: several calls that must tell of one moment name the same.
+    ///
+    /// # Errors
+    /// As [`ChainClient::call`]; the node may not have the block's state any more.
+    pub async fn call_at<C: SolCall>(&self, to: Address, call: &C, block: u64) -> Result<C::Return, ChainError> {
+        self.call_on(to, call, BlockNumberOrTag::Number(block)).await
+    }
+
+    async fn call_on<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        block: BlockNumberOrTag,
+    ) -> Result<C::Return, ChainError> {
         let request = self.request(to, Wei::ZERO, call.abi_encode());
-        let answer: Bytes = self.rpc("eth_call", (request, "latest")).await?;
+        let answer: Bytes = self.rpc("eth_call", (request, block)).await?;
         C::abi_decode_returns(&answer).map_err(|source| ChainError::Decode { call: C::SIGNATURE, source })
     }
 

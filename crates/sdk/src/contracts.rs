@@ -73,16 +73,20 @@ impl Hub {
         self.client.send(INFERENCE_HUB, &call).await
     }
 
-    /// A channel as the chain has it.
+    /// A channel as the chain has it after one block. Read from two, a withdrawal that is finalised in between would be
+    /// missing from what is asked for and not yet from the balance, and be covered twice.
     ///
     /// # Errors
     /// [`ChainError`].
     pub async fn channel_state(&self, config: &ChannelConfig) -> Result<OnChainChannel, ChainError> {
         let ChannelId(id) = channel_id(config, self.client.chain_id());
-        let channel = self.client.call(INFERENCE_HUB, &IInferenceHub::channelsCall { channelId: id }).await?;
+        let block = self.client.block_number().await?;
+        let call = IInferenceHub::channelsCall { channelId: id };
+        let channel = self.client.call_at(INFERENCE_HUB, &call, block).await?;
         let call = IInferenceHub::pendingWithdrawalCall { channelId: id };
-        let withdrawal = self.client.call(INFERENCE_HUB, &call).await?;
-        let nonce = self.client.call(INFERENCE_HUB, &IInferenceHub::refundNonceCall { channelId: id }).await?;
+        let withdrawal = self.client.call_at(INFERENCE_HUB, &call, block).await?;
+        let call = IInferenceHub::refundNonceCall { channelId: id };
+        let nonce = self.client.call_at(INFERENCE_HUB, &call, block).await?;
         Ok(OnChainChannel {
             balance: Wei(channel.balance),
             total_claimed: Wei(channel.totalClaimed),
@@ -388,9 +392,20 @@ impl Models {
     /// # Errors
     /// [`ChainError`].
     pub async fn terms(&self, model: ModelId) -> Result<Option<PublishedTerms>, ChainError> {
-        let terms = self.client.call(MODEL_REGISTRY, &IModelRegistry::termsOfCall { modelId: model.0 }).await?;
-        let published = PublishedTerms { builder: terms.builder, price: terms.price, split: terms.split };
-        Ok((!published.builder.is_zero()).then_some(published))
+        let published = match self.model(model).await {
+            Ok(published) => published,
+            Err(error) if error.is_revert("ModelRegistry_UnknownModel") => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(PublishedTerms {
+            builder: published.builder,
+            base_model: published.baseModel,
+            weights_hash: published.weightsHash,
+            index_root: published.indexRoot,
+            snapshot_roots: self.snapshots(model).await?.into_iter().map(|snapshot| snapshot.root).collect(),
+            price: published.price,
+            split: published.split,
+        }))
     }
 
     /// The bounds that governance sets on splits.

@@ -1,7 +1,9 @@
 //! Signatures: 65 bytes, low `s`, externally owned accounts only.
 //!
 //! A signature has one accepted form (`v` 27 or 28, `s` in the lower half), the one that the hub accepts, so a
-//! voucher that passes here can always be claimed and a signature cannot be altered into a second valid one.
+//! signature cannot be altered into a second valid one. What an account's own key signed stays good on chain whatever
+//! code the account takes on later (EIP-7702), so a voucher that passes here can always be claimed, as far as the
+//! channel's balance goes.
 
 use alloy_primitives::Signature;
 use alloy_signer::SignerSync;

@@ -1,8 +1,10 @@
 //! Offline verification: recomputes what a receipt says and names the first thing that differs.
 
-use openledger_contracts::{ChannelConfig, EpochPost, Price, Receipt, Share, Split};
+mod replay;
+
+use openledger_contracts::{ChannelConfig, EpochPost, Price, Receipt, Split};
 use openledger_primitives::merkle::{self, MerkleProof};
-use openledger_primitives::{Address, B256, Wei, canonical_json, keccak256};
+use openledger_primitives::{Address, B256, Wei, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::epoch::{self, Balances, EpochContext};
@@ -10,6 +12,8 @@ use crate::receipt::{SignedReceipt, receipt_hash, weights};
 use crate::split::{Payout, Usage, fee, split_fee, split_pool};
 use crate::voucher::{SignedVoucher, channel_id, voucher_signer};
 use crate::x402::{WireChannelConfig, WireVoucher};
+
+pub use replay::{Disclosure, ReplayEngine, Replayed, request_hash, response_hash, verify_disclosure, verify_replay};
 
 /// The stage of a request that a check belongs to, in the order in which things happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -158,8 +162,8 @@ pub struct Inclusion {
     pub proof: MerkleProof,
 }
 
-/// Checks a receipt as far as the evidence goes. `terms` are the model's published price and split, if known;
-/// `context` is what reserves and parents are paid by, if known.
+/// Checks a receipt as far as the evidence goes. `terms` are what the registry on chain holds of its model, if that was
+/// asked; `context` is what reserves and parents are paid by, if known. [`verify_posted`] compares with the hub.
 #[must_use]
 pub fn verify_receipt(
     bundle: &ReceiptBundle,
@@ -180,15 +184,59 @@ pub fn verify_receipt(
     report
 }
 
-/// What a model published: its builder, its price and its split.
+/// What a model published: what every receipt for it must state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedTerms {
     /// Builder.
     pub builder: openledger_primitives::Address,
+    /// Hash of the base model.
+    pub base_model: B256,
+    /// Hash of the adapter's weights.
+    pub weights_hash: B256,
+    /// Root of the attribution indexes.
+    pub index_root: B256,
+    /// Roots of the snapshots that it was trained on, in the order of publication: reserves are paid by their records.
+    pub snapshot_roots: Vec<B256>,
     /// Price per token.
     pub price: Price,
     /// Split of the fee.
     pub split: openledger_contracts::SplitBps,
+}
+
+/// An epoch as the hub holds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PostedEpoch {
+    /// Root of its receipts tree.
+    pub receipts_root: B256,
+    /// Receipts in it.
+    pub receipt_count: u64,
+    /// Who posted it.
+    pub operator: Address,
+}
+
+/// Compares a receipt's place with what the hub holds of its epoch. Nothing is found where the bundle names no place.
+#[must_use]
+pub fn verify_posted(bundle: &ReceiptBundle, posted: &PostedEpoch) -> VerifyReport {
+    let mut report = VerifyReport::default();
+    if let Some(Inclusion { receipts_root, proof }) = &bundle.inclusion {
+        let operator = &bundle.receipt.receipt.operator;
+        report.equal(Stage::Settlement, "posted-root", &posted.receipts_root, receipts_root);
+        report.equal(Stage::Settlement, "posted-count", &posted.receipt_count, &proof.size);
+        report.equal(Stage::Settlement, "posted-operator", &posted.operator, operator);
+    }
+    report
+}
+
+/// The finding that the registry on chain does not know a receipt's model.
+#[must_use]
+pub fn unknown_model(receipt: &Receipt) -> Check {
+    Check {
+        name: "published-model".to_owned(),
+        stage: Stage::Split,
+        passed: false,
+        expected: "a model that the registry on chain knows".to_owned(),
+        found: receipt.modelId.to_string(),
+    }
 }
 
 fn check_voucher(report: &mut VerifyReport, bundle: &ReceiptBundle, chain_id: u64) {
@@ -217,10 +265,14 @@ fn check_voucher(report: &mut VerifyReport, bundle: &ReceiptBundle, chain_id: u6
 
 fn check_terms(report: &mut VerifyReport, receipt: &Receipt, terms: Option<&PublishedTerms>) {
     let Some(terms) = terms else {
-        report.missing.push("terms: the model's published price and split were not given".into());
+        report.missing.push("terms: what the model's builder published was not given".into());
         return;
     };
     report.equal(Stage::Split, "published-builder", &terms.builder, &receipt.builder);
+    report.equal(Stage::Split, "published-base", &terms.base_model, &receipt.baseModel);
+    report.equal(Stage::Split, "published-weights", &terms.weights_hash, &receipt.weightsHash);
+    report.equal(Stage::Split, "published-index", &terms.index_root, &receipt.indexRoot);
+    report.equal(Stage::Split, "published-snapshots", &terms.snapshot_roots, &receipt.snapshotRoots);
     report.equal(Stage::Split, "published-price", &terms.price, &receipt.price);
     report.equal(Stage::Split, "published-split", &terms.split, &receipt.bps);
 }
@@ -370,107 +422,5 @@ fn compare_posts(report: &mut VerifyReport, expected: &EpochPost, posted: &Epoch
         ("stakers", expected.stakers, posted.stakers),
     ] {
         report.equal(Stage::Settlement, name, &Wei(expected), &Wei(posted));
-    }
-}
-
-/// What the caller (or, in a dispute, the operator) discloses for a replay.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Disclosure {
-    /// The request as sent.
-    pub request: serde_json::Value,
-    /// The answer as received.
-    pub answer: String,
-    /// The salt of both hashes.
-    pub salt: B256,
-}
-
-/// `H(salt ‖ canonical JSON of the request)`.
-///
-/// # Errors
-/// [`canonical_json::CanonicalJsonError`] for a request that has no canonical form.
-pub fn request_hash(request: &serde_json::Value, salt: B256) -> Result<B256, canonical_json::CanonicalJsonError> {
-    let bytes = canonical_json::to_vec(request)?;
-    Ok(keccak256([salt.as_slice(), &bytes].concat()))
-}
-
-/// `H(salt ‖ UTF-8 of the answer)`.
-#[must_use]
-pub fn response_hash(answer: &str, salt: B256) -> B256 {
-    keccak256([salt.as_slice(), answer.as_bytes()].concat())
-}
-
-/// What running a request again gives.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Replayed {
-    /// The answer.
-    pub answer: String,
-    /// Tokens used.
-    pub usage: Usage,
-    /// Whether the answer ends where neither the model nor the request's limit would have ended it.
-    pub cut_short: bool,
-    /// Root over the scores.
-    pub attribution_root: B256,
-    /// Weights of the influence pool.
-    pub influence: Vec<Share>,
-    /// Weights of the provenance pool.
-    pub provenance: Vec<Share>,
-}
-
-/// Runs a request again, from published artefacts alone.
-pub trait ReplayEngine {
-    /// Why a replay could not run.
-    type Error: std::error::Error;
-
-    /// Replays `request` under the model, seed and attribution method that `receipt` names.
-    ///
-    /// # Errors
-    /// When an artefact that the receipt names is not at hand or does not have the hash named.
-    fn replay(&mut self, receipt: &Receipt, request: &serde_json::Value) -> Result<Replayed, Self::Error>;
-}
-
-/// Replays a receipt and compares answer, tokens, scores and weights. [`VerifyReport::first_fault`] names the first
-/// stage that differs; add [`verify_receipt`] for the split.
-///
-/// # Errors
-/// The engine's own error when the replay could not run.
-pub fn verify_replay<E: ReplayEngine>(
-    receipt: &Receipt,
-    disclosure: &Disclosure,
-    engine: &mut E,
-) -> Result<VerifyReport, E::Error> {
-    let mut report = VerifyReport::default();
-    match request_hash(&disclosure.request, disclosure.salt) {
-        Ok(hash) => report.equal(Stage::Answer, "request-hash", &hash, &receipt.requestHash),
-        Err(error) => report.push(Stage::Answer, "request-hash", false, "a canonical request", chain(&error)),
-    }
-    let replayed = engine.replay(receipt, &disclosure.request)?;
-    report.equal(Stage::Answer, "answer", &replayed.answer, &disclosure.answer);
-    let hash = response_hash(&replayed.answer, disclosure.salt);
-    report.equal(Stage::Answer, "response-hash", &hash, &receipt.responseHash);
-    report.equal(Stage::Answer, "tokens-in", &replayed.usage.tokens_in, &receipt.tokensIn);
-    report.equal(Stage::Answer, "tokens-out", &replayed.usage.tokens_out, &receipt.tokensOut);
-    if replayed.cut_short {
-        let tokens = receipt.tokensOut;
-        report.missing.push(format!(
-            "answer-end: the answer stops after {tokens} tokens, where the model would go on; that its caller ended it \
-             there, the evidence cannot show"
-        ));
-    }
-    report.equal(Stage::Score, "scores", &replayed.attribution_root, &receipt.attributionRoot);
-    for (name, expected, found) in [
-        ("influence-weights", &replayed.influence, &receipt.influence),
-        ("provenance-weights", &replayed.provenance, &receipt.provenance),
-    ] {
-        report.equal(Stage::Weight, name, &ShareView(expected), &ShareView(found));
-    }
-    Ok(report)
-}
-
-#[derive(PartialEq)]
-struct ShareView<'a>(&'a [Share]);
-
-impl std::fmt::Debug for ShareView<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_map().entries(self.0.iter().map(|share| (share.contributor, share.weight))).finish()
     }
 }

@@ -13,7 +13,7 @@ import { describe, expect, it } from "vitest";
 import type { ReceiptJson } from "../verify";
 import { modelRegistryAbi } from "./abis";
 import type { ChainInfo } from "./client";
-import { readParents, readTerms, statesTerms } from "./model";
+import { checkTerms, differingTerms, readParents, readTerms } from "./model";
 
 const golden = new URL("../../../crates/settlement/tests/golden/receipt.json", import.meta.url);
 const receipt: ReceiptJson = JSON.parse(readFileSync(golden, "utf8"));
@@ -34,6 +34,16 @@ function chainWith(parents: readonly Hex[], builders: Readonly<Record<Hex, Addre
       return encodeFunctionResult({ abi: modelRegistryAbi, functionName: "getParents", result });
     }
     const split = { ...parts, operatorBps: operator };
+    if (call.functionName === "getSnapshots") {
+      const result = receipt.snapshotRoots.map((root) => ({ datanetId: 1n, snapshotId: 1n, root }));
+      return encodeFunctionResult({ abi: modelRegistryAbi, functionName: "getSnapshots", result });
+    }
+    if (call.functionName === "getModel") {
+      const { builder, baseModel, weightsHash, indexRoot } = receipt;
+      const named = { builder, baseModel, weightsHash, indexRoot, price, split };
+      const result = { ...named, publishedAt: 1n, manifestHash: id("07"), name: "golden" };
+      return encodeFunctionResult({ abi: modelRegistryAbi, functionName: "getModel", result });
+    }
     const result = [builders[model] ?? zeroAddress, price, split] as const;
     return encodeFunctionResult({ abi: modelRegistryAbi, functionName: "termsOf", result });
   };
@@ -46,13 +56,31 @@ describe("a model's terms", () => {
     const info = chainWith([], { [receipt.modelId]: receipt.builder });
     const terms = await readTerms(info, receipt.modelId);
     if (terms === null) throw new Error("the registry knows the model");
-    expect(statesTerms(receipt, terms)).toBe(true);
+    expect(differingTerms(receipt, terms)).toEqual([]);
+    expect(checkTerms(receipt, terms).holds).toBe(true);
     for (const part of Object.keys(receipt.bps) as (keyof ReceiptJson["bps"])[]) {
       const bps = { ...receipt.bps, [part]: receipt.bps[part] + 1 };
-      expect(statesTerms({ ...receipt, bps }, terms), part).toBe(false);
+      expect(differingTerms({ ...receipt, bps }, terms), part).toEqual(["split"]);
     }
-    expect(statesTerms({ ...receipt, builder: account("22") }, terms)).toBe(false);
-    expect(statesTerms({ ...receipt, price: { ...receipt.price, outputWei: "1" } }, terms)).toBe(false);
+    const changes: [string, Partial<ReceiptJson>][] = [
+      ["builder", { builder: account("22") }],
+      ["base model", { baseModel: id("22") }],
+      ["weights", { weightsHash: id("22") }],
+      ["attribution index", { indexRoot: id("22") }],
+      ["snapshots", { snapshotRoots: [id("22")] }],
+      ["snapshots", { snapshotRoots: [] }],
+      ["snapshots", { snapshotRoots: [...receipt.snapshotRoots, id("22")] }],
+      ["price", { price: { ...receipt.price, outputWei: "1" } }],
+    ];
+    for (const [name, change] of changes) {
+      expect(differingTerms({ ...receipt, ...change }, terms), name).toEqual([name]);
+    }
+    const both = checkTerms({ ...receipt, indexRoot: id("22"), snapshotRoots: [] }, terms);
+    expect(both).toMatchObject({
+      holds: false,
+      text: expect.stringContaining("attribution index, snapshots"),
+    });
+    expect(checkTerms(receipt, null).holds).toBe(false);
   });
 
   it("are none for a model that the registry does not know", async () => {

@@ -1,3 +1,4 @@
+export * from "./evidence";
 export * from "./merkle";
 export * from "./payouts";
 export * from "./receipt";

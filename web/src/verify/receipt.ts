@@ -119,10 +119,7 @@ export function receiptHash(receipt: ReceiptJson): Hex {
 
 /** True when the operator that the receipt names signed it, for this chain and hub, in the one accepted form. */
 export async function verifyReceiptSignature(receipt: ReceiptJson, hub: Place): Promise<boolean> {
-  const { signature } = receipt;
-  if (receipt.version !== RECEIPT_VERSION || size(signature) !== 65) return false;
-  const v = Number(slice(signature, 64));
-  if ((v !== 27 && v !== 28) || BigInt(slice(signature, 32, 64)) > S_MAX) return false;
+  if (receipt.version !== RECEIPT_VERSION) return false;
   const hash = hashTypedData({
     domain: {
       name: "OpenLedger Receipt",
@@ -134,10 +131,19 @@ export async function verifyReceiptSignature(receipt: ReceiptJson, hub: Place): 
     primaryType: "Receipt",
     message: struct(receipt),
   });
+  const signer = await signerOf(hash, receipt.signature);
+  return signer !== null && isAddressEqual(signer, receipt.operator);
+}
+
+/** Who signed a digest, in the one form of a signature that the hub takes; null for any other. */
+export async function signerOf(hash: Hex, signature: Hex): Promise<Address | null> {
   try {
-    return isAddressEqual(await recoverAddress({ hash, signature }), receipt.operator);
+    const v = Number(slice(signature, 64));
+    if (size(signature) !== 65 || (v !== 27 && v !== 28)) return null;
+    if (BigInt(slice(signature, 32, 64)) > S_MAX) return null;
+    return await recoverAddress({ hash, signature });
   } catch {
-    return false;
+    return null;
   }
 }
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use openledger_contracts::{Receipt, Share};
+use openledger_contracts::{EpochStatus, Receipt, Share};
 use openledger_datanet::{DATANET_SCHEMA, Snapshot};
 use openledger_engine::Model;
 use openledger_gateway::catalog::{Catalog, GATEWAY_SCHEMA};
@@ -17,7 +17,8 @@ use openledger_settlement::epoch::EpochContext;
 use openledger_settlement::ledger::SETTLEMENT_SCHEMA;
 use openledger_settlement::split::{Weighted, merge_weights};
 use openledger_settlement::verify::{
-    Check, Disclosure, Inclusion, PublishedTerms, ReceiptBundle, Stage, VerifyReport, verify_receipt, verify_replay,
+    Check, Disclosure, Inclusion, PostedEpoch, PublishedTerms, ReceiptBundle, Stage, VerifyReport, unknown_model,
+    verify_disclosure, verify_posted, verify_receipt, verify_replay,
 };
 use openledger_store::{OpenStoreError, Store};
 use openledger_train::TRAIN_SCHEMA;
@@ -37,6 +38,9 @@ pub(crate) async fn run(context: &Context, json: bool, command: ReceiptCommand) 
         ReceiptCommand::Verify { receipt, replay, data_dir, model } => {
             let gathered = gather(context, &receipt).await?;
             let mut report = check(context, &gathered).await;
+            if let Some(disclosure) = gathered.disclosure.as_ref().filter(|_| !replay) {
+                report.extend(verify_disclosure(&gathered.bundle.receipt.receipt, disclosure));
+            }
             let replayed = match replay {
                 true => replay_evidence(&gathered, &data_dir, model).await,
                 false => Ok(VerifyReport::default()),
@@ -154,12 +158,20 @@ async fn check(context: &Context, gathered: &Gathered) -> VerifyReport {
         }
     };
     let chain_id = chain.as_ref().map_or(DEV_CHAIN_ID, ChainClient::chain_id);
-    let terms = published_terms(chain.as_ref(), bundle).await;
+    let terms = match &chain {
+        Some(chain) => published_terms(chain, &bundle.receipt.receipt).await,
+        None => Terms::Unread,
+    };
     let paid_by = match &chain {
         Some(chain) => paid_by(context, chain, &bundle.receipt.receipt).await,
         None => EpochContext::default(),
     };
-    let mut report = verify_receipt(bundle, chain_id, terms.as_ref(), Some(&paid_by));
+    let published = if let Terms::Published(published) = &terms { Some(published) } else { None };
+    let mut report = verify_receipt(bundle, chain_id, published, Some(&paid_by));
+    if matches!(terms, Terms::UnknownModel) {
+        report.missing.retain(|gap| !gap.starts_with("terms:"));
+        report.checks.push(unknown_model(&bundle.receipt.receipt));
+    }
     if let Some(asked) = gathered.asked {
         report.checks.push(compare(
             Stage::Signature,
@@ -174,12 +186,24 @@ async fn check(context: &Context, gathered: &Gathered) -> VerifyReport {
     report
 }
 
-async fn published_terms(chain: Option<&ChainClient>, bundle: &ReceiptBundle) -> Option<PublishedTerms> {
-    let terms = chain?.models().terms(ModelId(bundle.receipt.receipt.modelId)).await;
-    terms.unwrap_or_else(|error| {
-        note(format_args!("could not read the model's terms: {error}"));
-        None
-    })
+/// What the registry on chain holds of a receipt's model.
+enum Terms {
+    /// It could not be asked.
+    Unread,
+    /// It does not know the model: nobody published what the receipt charges for.
+    UnknownModel,
+    Published(PublishedTerms),
+}
+
+async fn published_terms(chain: &ChainClient, receipt: &Receipt) -> Terms {
+    match chain.models().terms(ModelId(receipt.modelId)).await {
+        Ok(Some(terms)) => Terms::Published(terms),
+        Ok(None) => Terms::UnknownModel,
+        Err(error) => {
+            note(format_args!("could not read the model's terms: {error}"));
+            Terms::Unread
+        }
+    }
 }
 
 /// By what parts are paid that the receipt does not name: the builders of the model's parents as the registry on chain
@@ -214,13 +238,16 @@ async fn accepted_records(context: &Context, root: B256) -> Result<Vec<Weighted>
     Ok(merge_weights(entries)?)
 }
 
-/// The root that the receipt is proved under must be the one that the operator posted.
+/// The tree that the receipt is proved in must be the one that its operator posted.
 async fn check_posted(chain: &ChainClient, bundle: &ReceiptBundle, report: &mut VerifyReport) {
-    let Some(inclusion) = &bundle.inclusion else { return };
+    if bundle.inclusion.is_none() {
+        return;
+    }
     match chain.hub().posted_epoch(bundle.receipt.receipt.epoch).await {
-        Ok(posted) if !posted.receiptsRoot.is_zero() => {
-            let (expected, found) = (posted.receiptsRoot.to_string(), inclusion.receipts_root.to_string());
-            report.checks.push(compare(Stage::Settlement, "posted-root", expected, found));
+        Ok(posted) if posted.status != EpochStatus::None => {
+            let (receipts_root, receipt_count) = (posted.receiptsRoot, posted.receiptCount);
+            let posted = PostedEpoch { receipts_root, receipt_count, operator: posted.operator };
+            report.extend(verify_posted(bundle, &posted));
         }
         Ok(_) => report.missing.push("posted-root: the receipt's epoch is not posted on chain yet".to_owned()),
         Err(error) => report.missing.push(format!("posted-root: {error}")),

@@ -292,8 +292,14 @@ fn a_saved_answer_is_checked_without_a_node() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     compare("verify.txt", &normal(&text(&output.stdout)));
 
-    let newer = folder.path().join("newer.json");
     let text_of = std::fs::read_to_string(&file).unwrap();
+    let edited = folder.path().join("edited.json");
+    std::fs::write(&edited, text_of.replacen("\"answer\": \"", "\"answer\": \"Not I. ", 1)).unwrap();
+    let found = verify(&edited);
+    assert_eq!(found.status.code(), Some(3));
+    assert!(text(&found.stdout).contains("first fault: response-hash (answer)"), "{}", text(&found.stdout));
+
+    let newer = folder.path().join("newer.json");
     std::fs::write(&newer, text_of.replacen("\"version\": 1", "\"version\": 2", 1)).unwrap();
     let refused = verify(&newer);
     assert_eq!(refused.status.code(), Some(1));

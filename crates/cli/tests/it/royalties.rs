@@ -5,7 +5,8 @@ use std::path::Path;
 use openledger_contracts::{ModelParams, SolValue as _};
 use openledger_datanet::DATANET_SCHEMA;
 use openledger_gateway::catalog::GATEWAY_SCHEMA;
-use openledger_primitives::{Address, Bytes, ModelId, Wei};
+use openledger_primitives::{Address, B256, Bytes, DatanetId, ModelId, Wei};
+use openledger_sdk::SnapshotPost;
 use openledger_sdk::api::ChatRequest;
 use openledger_settlement::ledger::{EpochState, Ledger, SETTLEMENT_SCHEMA};
 use openledger_settlement::verify::Stage;
@@ -24,6 +25,8 @@ const SECOND_BUILDER: u32 = 8;
 const CHILD_BUILDER: u32 = 9;
 /// Publishes what the job did not make.
 const CHEAT: u32 = 7;
+/// Publishes it with another snapshot.
+const SNAPSHOT_CHEAT: u32 = 6;
 const CHILD: &str = "tiny-child";
 /// What parents get of each fee, in basis points.
 const PARENTS_BPS: u128 = 500;
@@ -163,6 +166,18 @@ async fn the_builders_of_parents_are_paid_from_the_question_to_the_claim() {
     publish(&people, (job, CHILD, CHEAT), |params| params.parents.truncate(1)).await;
     let refused = serve(&people, job, CHILD, CHEAT).await.unwrap_err();
     assert!(refused.to_string().contains("other parents"), "{refused}");
+    // Nor name another snapshot than the model was trained on, by which its receipts would be challenged.
+    let datanet = DatanetId(1);
+    let root = B256::repeat_byte(0x5a);
+    let other = SnapshotPost { root, record_count: 1, contributor_count: 1, content_hash: root, da_commitment: root };
+    let (_, snapshot) = people.builder.datanets().publish_snapshot(datanet, other).await.unwrap();
+    publish(&people, (job, CHILD, SNAPSHOT_CHEAT), |params| {
+        params.snapshots[0].snapshotId = snapshot.0;
+        params.snapshots[0].root = root;
+    })
+    .await;
+    let refused = serve(&people, job, CHILD, SNAPSHOT_CHEAT).await.unwrap_err();
+    assert!(refused.to_string().contains("other snapshots"), "{refused}");
     let child = publish(&people, (job, CHILD, CHILD_BUILDER), |params| {
         assert_eq!(u128::from(params.split.parents), PARENTS_BPS, "the draft pays parents");
         assert_eq!(params.parents, parents.iter().map(|parent| parent.0).collect::<Vec<_>>());

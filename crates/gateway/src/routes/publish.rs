@@ -66,6 +66,7 @@ pub(crate) async fn publish(
     let params = model_params(&app, &artifact, &body.name, on_chain.split.clone())?;
     check_terms(&params, &on_chain)?;
     check_parents(&artifact.manifest.parents, &parents)?;
+    check_snapshots(&params.snapshots, &app.chain.models().snapshots(model_id).await?)?;
     lineage::know(&app.chain, app.ledger(), model_id, &on_chain.split).await?;
     let entry = blocking(move || {
         check_records(&app.datanets, &artifact).map_err(|error| ApiError::conflict("other_records", chain(&error)))?;
@@ -166,6 +167,16 @@ fn check_parents(named: &[ModelId], on_chain: &[ModelId]) -> Result<(), ApiError
         return Ok(());
     }
     let message = "the model on chain names other parents than the manifest of the one that the job made";
+    Err(ApiError::conflict("other_model", message))
+}
+
+/// Receipts name the snapshots, and the chain's judge holds them against the registry's: an answer of a model whose manifest
+/// names others would cost the operator its bond.
+fn check_snapshots(named: &[SnapshotRef], on_chain: &[SnapshotRef]) -> Result<(), ApiError> {
+    if named == on_chain {
+        return Ok(());
+    }
+    let message = "the model on chain names other snapshots than the manifest of the one that the job made";
     Err(ApiError::conflict("other_model", message))
 }
 

@@ -29,7 +29,7 @@ async fn verified(node: &Node, gateway: &GatewayClient, body: &Value) -> (Receip
     let bundle = gateway.receipt(hash).await.unwrap();
     let disclosure: Disclosure = serde_json::from_value(body["openledger"]["disclosure"].clone()).unwrap();
     let model = node.catalog().by_name(MODEL).unwrap();
-    let terms: PublishedTerms = model.terms();
+    let terms: PublishedTerms = model.terms(node.catalog().base().hash());
     let catalog = node.catalog().clone();
     let receipt = bundle.receipt.receipt.clone();
     let replayed = tokio::task::spawn_blocking(move || {

@@ -6,6 +6,7 @@ mod chains;
 mod devnet;
 mod disputes;
 mod payments;
+mod reads;
 mod relays;
 mod settlements;
 mod statements;

@@ -1,7 +1,13 @@
 use std::sync::Arc;
 
+use alloy_network::eip2718::Encodable2718;
+use alloy_network::{EthereumWallet, NetworkTransactionBuilder};
+use alloy_primitives::{Bytes, U256};
+use alloy_rpc_types_eth::{Authorization, TransactionRequest};
+use alloy_signer::SignerSync;
+use openledger_contracts::addresses::DATANET_REGISTRY;
 use openledger_contracts::{DatanetParams, LicenceTerms, ModelParams, SnapshotRef};
-use openledger_primitives::{B256, Wei, keccak256};
+use openledger_primitives::{Address, B256, Wei, keccak256};
 use openledger_sdk::api::ChatRequest;
 use openledger_sdk::{ChainError, Contribution, GatewayClient, PayerOptions, SnapshotPost, Wallet};
 use openledger_settlement::hub::HubClient;
@@ -109,4 +115,42 @@ async fn paid_questions_end_as_claims_on_the_real_contracts() {
         let report = verify_receipt(&bundle, CHAIN_ID, Some(&terms), Some(&context));
         assert!(report.passed() && report.missing.is_empty(), "{report:?}");
     }
+}
+
+/// The payer's account delegates to the code at `to` (EIP-7702); somebody else sends the transaction.
+async fn delegate(devnet: &Devnet, to: Address) {
+    let (payer, sender) = (key(Role::Payer), devnet.client(Role::Builder).await);
+    let nonce = async |account: Address| -> u64 {
+        sender.rpc::<_, U256>("eth_getTransactionCount", (account, "latest")).await.unwrap().to()
+    };
+    let authorization =
+        Authorization { chain_id: U256::from(CHAIN_ID), address: to, nonce: nonce(payer.address()).await };
+    let signature = payer.sign_hash_sync(&authorization.signature_hash()).unwrap();
+    let mut request = TransactionRequest::default().from(sender.address()).to(sender.address());
+    request = request.nonce(nonce(sender.address()).await).gas_limit(200_000);
+    request = request.max_fee_per_gas(10_000_000_000).max_priority_fee_per_gas(1_000_000);
+    request.chain_id = Some(CHAIN_ID);
+    request.authorization_list = Some(vec![authorization.into_signed(signature)]);
+    let signed = request.build(&EthereumWallet::new(sender.signer().clone())).await.unwrap();
+    let _: B256 = sender.rpc("eth_sendRawTransaction", (Bytes::from(signed.encoded_2718()),)).await.unwrap();
+    // One that comes after it is in a block, so it is.
+    sender.transfer(sender.address(), Wei::ZERO).await.unwrap();
+    let code: Bytes = sender.rpc("eth_getCode", (payer.address(), "latest")).await.unwrap();
+    assert!(!code.is_empty(), "the account has code");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_that_takes_on_code_after_its_answer_still_pays() {
+    let devnet = Devnet::start().await;
+    let server = TillServer::start(&devnet, publish_model(&devnet).await).await;
+    let wallet = Wallet::new(devnet.client(Role::Payer).await, PayerOptions::default());
+    let gateway = GatewayClient::new(&server.url).unwrap().with_wallet(wallet);
+    gateway.chat(&ChatRequest::question("attack-techniques", "Which technique is this?")).await.unwrap();
+    // Code that knows of no signatures: asked for one, it reverts.
+    delegate(&devnet, DATANET_REGISTRY).await;
+    let hub: Arc<dyn HubClient> = server.hub.clone();
+    let worker = SettlementWorker::new(server.ledger.clone(), hub, WorkerOptions::default());
+    worker.seal().await.unwrap();
+    worker.step().await.unwrap();
+    assert_eq!(server.hub.posted_epoch(1).await.unwrap().fees, fee().0);
 }

@@ -126,14 +126,14 @@ fn take_post(state: &mut State, post: &EpochPost) -> Result<(), String> {
     if post.epoch != state.epochs.len() as u64 + 1 {
         return Err(format!("InferenceHub_WrongEpoch({}, {})", post.epoch, state.epochs.len() + 1));
     }
-    if post.fees != state.unallocated {
-        return Err(format!("InferenceHub_FeesMismatch({}, {})", post.fees, state.unallocated));
+    if post.fees > state.unallocated {
+        return Err(format!("InferenceHub_FeesNotCovered({}, {})", post.fees, state.unallocated));
     }
     let credited = post.totalBalance.checked_sub(state.total_balance).ok_or("InferenceHub_TotalFell")?;
     if post.fees != post.burned + post.stakers + credited {
         return Err("InferenceHub_SplitMismatch".into());
     }
-    state.unallocated = 0;
+    state.unallocated -= post.fees;
     state.total_balance = post.totalBalance;
     let epoch = HubEpoch {
         receipts_root: post.receiptsRoot,

@@ -7,8 +7,9 @@ use openledger_settlement::epoch::{Balances, EpochContext, close, epoch_data, pa
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
 use openledger_settlement::split::{Usage, Weighted};
 use openledger_settlement::verify::{
-    Disclosure, Inclusion, PayoutJson, PublishedTerms, ReceiptBundle, ReplayEngine, Replayed, Stage, request_hash,
-    response_hash, verify_epoch, verify_receipt, verify_replay,
+    Disclosure, Inclusion, PayoutJson, PostedEpoch, PublishedTerms, ReceiptBundle, ReplayEngine, Replayed, Stage,
+    request_hash, response_hash, unknown_model, verify_disclosure, verify_epoch, verify_posted, verify_receipt,
+    verify_replay,
 };
 use openledger_settlement::voucher::{SignedVoucher, channel_id};
 use serde_json::{Value, json};
@@ -21,7 +22,8 @@ fn context() -> EpochContext {
 }
 
 fn terms() -> PublishedTerms {
-    PublishedTerms { builder: draft().builder, price: draft().price, split: draft().bps }
+    let ReceiptDraft { builder, base_model, weights_hash, index_root, snapshot_roots, price, bps, .. } = draft();
+    PublishedTerms { builder, base_model, weights_hash, index_root, snapshot_roots, price, split: bps }
 }
 
 fn disclosure() -> Disclosure {
@@ -186,6 +188,63 @@ fn an_overcharging_operator_is_caught_though_it_signs() {
     let mut dearer = receipt();
     dearer.price.inputWei += 1;
     assert_eq!(faults(&bundle(dearer)), ["published-price", "fee"]);
+}
+
+/// An operator signs whatever it likes; what the model's builder published, the registry holds.
+#[test]
+fn other_terms_than_the_published_ones_are_named() {
+    let other = B256::repeat_byte(0x77);
+    type Change = fn(&mut Receipt, B256);
+    let changes: [(&str, Change); 5] = [
+        ("published-base", |receipt, other| receipt.baseModel = other),
+        ("published-weights", |receipt, other| receipt.weightsHash = other),
+        ("published-index", |receipt, other| receipt.indexRoot = other),
+        ("published-snapshots", |receipt, other| receipt.snapshotRoots = vec![other]),
+        ("published-snapshots", |receipt, other| receipt.snapshotRoots.push(other)),
+    ];
+    for (name, change) in changes {
+        let mut changed = receipt();
+        change(&mut changed, other);
+        let reserve = vec![Weighted { account: account(0xc9), weight: 1 }];
+        let context = EpochContext { reserves: BTreeMap::from([(other, reserve)]), ..context() };
+        let mut bundle = bundle(receipt());
+        bundle.payouts = Some(payouts(&changed, &context).unwrap().into_iter().map(Into::into).collect());
+        bundle.receipt = SignedReceipt::sign(changed, CHAIN_ID, &operator()).unwrap();
+        bundle.inclusion = None;
+        let report = verify_receipt(&bundle, CHAIN_ID, Some(&terms()), Some(&context));
+        let found: Vec<_> = report.checks.iter().filter(|check| !check.passed).map(|check| &check.name).collect();
+        assert_eq!(found, [name]);
+    }
+    assert!(!unknown_model(&receipt()).passed);
+}
+
+#[test]
+fn an_edited_question_or_answer_is_found_without_a_model() {
+    let found = |disclosure: &Disclosure| {
+        let report = verify_disclosure(&receipt(), disclosure);
+        report.checks.into_iter().filter(|check| !check.passed).map(|check| check.name).collect::<Vec<_>>()
+    };
+    assert!(found(&disclosure()).is_empty());
+    assert_eq!(found(&Disclosure { answer: "Nothing".into(), ..disclosure() }), ["response-hash"]);
+    assert_eq!(found(&Disclosure { request: json!({"model": "n"}), ..disclosure() }), ["request-hash"]);
+    assert_eq!(found(&Disclosure { salt: B256::ZERO, ..disclosure() }), ["request-hash", "response-hash"]);
+}
+
+#[test]
+fn a_place_is_held_against_what_the_hub_has() {
+    let bundle = bundle(receipt());
+    let receipts_root = bundle.inclusion.as_ref().unwrap().receipts_root;
+    let posted = PostedEpoch { receipts_root, receipt_count: 1, operator: operator().address() };
+    let found = |posted: PostedEpoch| {
+        let report = verify_posted(&bundle, &posted);
+        report.checks.into_iter().filter(|check| !check.passed).map(|check| check.name).collect::<Vec<_>>()
+    };
+    assert!(found(posted).is_empty());
+    assert_eq!(found(PostedEpoch { receipts_root: B256::ZERO, ..posted }), ["posted-root"]);
+    assert_eq!(found(PostedEpoch { receipt_count: 2, ..posted }), ["posted-count"]);
+    assert_eq!(found(PostedEpoch { operator: account(9), ..posted }), ["posted-operator"]);
+    let open = ReceiptBundle { inclusion: None, ..bundle.clone() };
+    assert!(verify_posted(&open, &posted).checks.is_empty());
 }
 
 #[test]

@@ -46,7 +46,7 @@ export function Verify({
         readReserve(receipt),
         readParents(info, receipt),
       ]);
-      const { inclusion, voucher, payouts } = bundle;
+      const { inclusion, channel, voucher, payouts } = bundle;
       const checks = await verifyAnswer({
         receipt,
         hash: evidence.receipt_hash as Hex,
@@ -59,13 +59,7 @@ export function Verify({
         inclusion: inclusion
           ? { receiptsRoot: inclusion.receiptsRoot as Hex, proof: inclusion.proof as Proof<Hex> }
           : null,
-        voucher: voucher
-          ? {
-              channelId: voucher.channelId as Hex,
-              maxClaimableAmount: voucher.maxClaimableAmount,
-              signature: voucher.signature as Hex,
-            }
-          : null,
+        payment: channel && voucher ? { channel, voucher } : null,
         operator: info.operator,
         hub: info.hub,
         chain,

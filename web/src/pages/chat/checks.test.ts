@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
+import { zeroAddress } from "viem";
 import { privateKeyToAccount } from "viem/accounts";
 import { expect, it } from "vitest";
-import { voucherMessage } from "../../chain/typed-data";
+import { channelConfig, channelId, voucherDigest, voucherMessage } from "../../chain/typed-data";
 import {
   countedShares,
   creditsOf,
@@ -57,13 +58,17 @@ const material: Material = {
   paid: everyone(receipt),
   paidBy: NOBODY,
   inclusion: { receiptsRoot: root, proof: { index: 0, size: 1, siblings: [] } },
-  voucher: null,
+  payment: null,
   operator: receipt.operator,
   hub,
   chain: {
     epoch: { receiptsRoot: root, receiptCount: 1n, operator: receipt.operator, final: true },
     terms: {
       builder: receipt.builder,
+      baseModel: receipt.baseModel,
+      weightsHash: receipt.weightsHash,
+      indexRoot: receipt.indexRoot,
+      snapshotRoots: receipt.snapshotRoots,
       inputWei: BigInt(receipt.price.inputWei),
       outputWei: BigInt(receipt.price.outputWei),
       bps: receipt.bps,
@@ -80,7 +85,7 @@ it("holds what holds, and says no to another text than the receipt's", async () 
     "Operator's signature": "ok",
     "Question and answer": "failed",
     "Your payment": "open",
-    "Price and builder": "ok",
+    "Published terms": "ok",
     "Fee and its split": "ok",
     "Pay of everyone": "ok",
     "Place in the epoch": "ok",
@@ -98,9 +103,10 @@ it("notices each thing that was changed", async () => {
     ["Receipt", { hash: otherRoot }],
     ["Operator's signature", { operator: hub.contract }],
     ["Operator's signature", { receipt: { ...receipt, sequence: receipt.sequence + 1 } }],
-    ["Price and builder", { receipt: { ...receipt, price: { ...receipt.price, inputWei: "1" } } }],
-    ["Price and builder", { receipt: { ...receipt, bps: { ...receipt.bps, stakers: 1 } } }],
-    ["Price and builder", { chain: { ...material.chain, terms: null } }],
+    ["Published terms", { receipt: { ...receipt, price: { ...receipt.price, inputWei: "1" } } }],
+    ["Published terms", { receipt: { ...receipt, bps: { ...receipt.bps, stakers: 1 } } }],
+    ["Published terms", { receipt: { ...receipt, snapshotRoots: [otherRoot] } }],
+    ["Published terms", { chain: { ...material.chain, terms: null } }],
     ["Fee and its split", { receipt: { ...receipt, tokensOut: receipt.tokensOut + 1 } }],
     ["Pay of everyone", { payouts: [more, ...others] }],
     ["Pay of everyone", { payouts: others }],
@@ -164,20 +170,36 @@ it("says what cannot be checked yet while the epoch is open", async () => {
   expect(open).toMatchObject({ "Place in the epoch": "open", "Root on chain": "open" });
 });
 
-it("checks that the payer's voucher covers the charge", async () => {
+it("checks that the voucher is the payer's, is the one named, and covers the charge", async () => {
   const payer = privateKeyToAccount(`0x${"02".repeat(32)}`);
-  const paid = { ...receipt, payer: payer.address };
-  const voucherOver = async (amount: bigint, signer = payer) => ({
-    channelId: receipt.channelId,
-    maxClaimableAmount: amount.toString(),
-    signature: await signer.signTypedData(voucherMessage(receipt.channelId, amount, hub)),
+  const channel = channelConfig({
+    payer: payer.address,
+    operator: receipt.operator,
+    hub: hub.contract,
+    token: zeroAddress,
+    withdrawDelayS: 900,
+    salt: root,
   });
+  const id = channelId(channel, hub);
   const charged = BigInt(receipt.cumulativeAfter);
-  const state = async (amount: bigint, signer = payer) =>
-    (await states({ receipt: paid, voucher: await voucherOver(amount, signer) }))["Your payment"];
+  const signed = async (amount: bigint, signer = payer) => ({
+    channelId: id,
+    maxClaimableAmount: amount.toString(),
+    signature: await signer.signTypedData(voucherMessage(id, amount, hub)),
+  });
+  /** The receipt names the voucher of `named` wei, or the one that is shown. */
+  const state = async (amount: bigint, { signer = payer, named = amount, in: inChannel = channel } = {}) => {
+    const voucherHash = voucherDigest(id, named, hub);
+    const paid = { ...receipt, payer: payer.address, channelId: id, voucherHash };
+    const payment = { channel: inChannel, voucher: await signed(amount, signer) };
+    return (await states({ receipt: paid, payment }))["Your payment"];
+  };
   expect(await state(charged)).toBe("ok");
   expect(await state(charged - 1n)).toBe("failed");
-  expect(await state(charged, privateKeyToAccount(`0x${"03".repeat(32)}`))).toBe("failed");
+  expect(await state(charged + 1n, { named: charged })).toBe("failed");
+  expect(await state(charged, { signer: privateKeyToAccount(`0x${"03".repeat(32)}`) })).toBe("failed");
+  expect(await state(charged, { in: { ...channel, salt: receipt.voucherHash } })).toBe("failed");
+  expect(await state(charged, { in: { ...channel, receiverAuthorizer: hub.contract } })).toBe("failed");
 });
 
 it("sums up in one sentence", () => {

@@ -1,22 +1,25 @@
 /** What a reader can check of a paid answer without trusting the node: line by line, with what is still open. */
-import { type Address, type Hex, isAddressEqual, recoverAddress } from "viem";
-import { statesTerms, type Terms } from "../../chain/model";
-import type { Place } from "../../chain/typed-data";
-import { voucherDigest } from "../../chain/typed-data";
+import { type Address, type Hex, isAddressEqual } from "viem";
+import { checkTerms, type Terms } from "../../chain/model";
+import type { ChannelConfig, Place } from "../../chain/typed-data";
 import {
   creditsOf,
   type Disclosure,
+  type Inclusion,
   leafHash,
   type PaidBy,
-  type Proof,
+  type PostedEpoch,
   payoutFault,
   type ReceiptJson,
   receiptHash,
   splitPool,
   totals,
+  type VoucherJson,
   verifyAmounts,
   verifyDisclosure,
   verifyMerkleProof,
+  verifyPayment,
+  verifyPosted,
   verifyReceiptSignature,
 } from "../../verify";
 
@@ -32,7 +35,7 @@ export interface Check {
 /** What the receipt names that stands on chain. */
 export interface OnChain {
   /** The epoch as the hub holds it; null where it is not posted. */
-  epoch: { receiptsRoot: Hex; receiptCount: bigint; operator: Address; final: boolean } | null;
+  epoch: (PostedEpoch & { final: boolean }) | null;
   /** What the registry holds of the receipt's model; null where it does not know it. */
   terms: Terms | null;
 }
@@ -57,8 +60,9 @@ export interface Material {
   /** What pools are paid by that the receipt does not name. */
   paidBy: PaidBy;
   /** From the bundle: absent while the epoch is open. */
-  inclusion: { receiptsRoot: Hex; proof: Proof<Hex> } | null;
-  voucher: { channelId: Hex; maxClaimableAmount: string; signature: Hex } | null;
+  inclusion: Inclusion | null;
+  /** What paid; null where the node does not show it. */
+  payment: { channel: ChannelConfig; voucher: VoucherJson } | null;
   /** The node's operator, as its status names it. */
   operator: Address;
   hub: Place;
@@ -87,8 +91,8 @@ export function verifyAnswer(material: Material): Promise<Check[]> {
     check("Receipt", () => checkHash(material)),
     check("Operator's signature", () => checkSignature(material)),
     check("Question and answer", () => checkText(material)),
-    check("Your payment", () => checkVoucher(material)),
-    check("Price and builder", () => checkTerms(material)),
+    check("Your payment", () => checkPayment(material)),
+    check("Published terms", () => checkPublished(material)),
     check("Fee and its split", () => checkAmounts(material)),
     check("Pay of everyone", () => checkPayouts(material)),
     check("Place in the epoch", () => checkInclusion(material)),
@@ -139,27 +143,21 @@ function lastQuestion(request: Disclosure["request"]): string | null {
   return role === "user" && typeof text === "string" ? text : null;
 }
 
-async function checkVoucher({ receipt, voucher, hub }: Material): Promise<Outcome> {
-  if (voucher === null) {
+async function checkPayment({ receipt, payment, hub }: Material): Promise<Outcome> {
+  if (payment === null) {
     return { state: "open", detail: "The node does not show the voucher behind this receipt to this page." };
   }
-  const ceiling = BigInt(voucher.maxClaimableAmount);
-  const digest = voucherDigest(voucher.channelId, ceiling, hub);
-  const signer = await recoverAddress({ hash: digest, signature: voucher.signature });
-  const fits = same(voucher.channelId, receipt.channelId) && ceiling >= BigInt(receipt.cumulativeAfter);
+  const { channel, voucher } = await verifyPayment(receipt, payment.channel, payment.voucher, hub);
   return verdict(
-    fits && isAddressEqual(signer, receipt.payer),
-    "The payer signed a voucher on this channel that covers what was charged.",
-    "The voucher is not the payer's, is on another channel, or does not cover what was charged.",
+    channel && voucher,
+    "The payer signed the voucher that the receipt names, on this channel; it covers what was charged.",
+    "The voucher is not the payer's or not the one that the receipt names, is on another channel, or does not cover what was charged.",
   );
 }
 
-function checkTerms({ receipt, chain: { terms } }: Material): Outcome {
-  return verdict(
-    terms !== null && statesTerms(receipt, terms),
-    "The price of a token, its split and the builder are those that the registry holds for this model.",
-    "The registry holds another price, another split or another builder for this model.",
-  );
+function checkPublished({ receipt, chain: { terms } }: Material): Outcome {
+  const { holds, text } = checkTerms(receipt, terms);
+  return verdict(holds, text, text);
 }
 
 function checkAmounts({ receipt }: Material): Outcome {
@@ -239,13 +237,11 @@ function checkRoot({ receipt, inclusion, chain: { epoch } }: Material): Outcome 
     const detail = `Not yet: epoch ${receipt.epoch} is not posted on chain.`;
     return { state: "open", detail };
   }
-  const good =
-    same(epoch.receiptsRoot, inclusion.receiptsRoot) && isAddressEqual(epoch.operator, receipt.operator);
   const state = epoch.final ? "It is final." : "It can still be challenged; then it becomes final.";
   return verdict(
-    good && epoch.receiptCount === BigInt(inclusion.proof.size),
+    verifyPosted(receipt, inclusion, epoch),
     `The hub on chain holds the same root, of the same number of receipts, posted by this operator. ${state}`,
-    "The hub on chain holds another root for this epoch.",
+    "The hub on chain holds another root, another number of receipts or another operator for this epoch.",
   );
 }
 

@@ -148,6 +148,7 @@ function Checks({ bundle, hash }: { bundle: ReceiptBundle; hash: Hex }) {
   const epoch = useQuery(hubEpochQuery(info, bundle.receipt.epoch));
   const onChain = epoch.data && {
     receiptsRoot: epoch.data.receiptsRoot,
+    receiptCount: epoch.data.receiptCount,
     operator: epoch.data.operator,
     status: epoch.data.status,
   };

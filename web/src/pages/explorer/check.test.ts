@@ -15,9 +15,10 @@ const SNAPSHOT = "crates/datanet/tests/golden/snapshot_v1.bin";
 const hub = { chainId: 161_201, contract: "0x4f50454e00000000000000000000000000000004" } as const;
 const root = leafHash(hash);
 const inclusion = { receiptsRoot: root, proof: { index: 0, size: 1, siblings: [] } };
-const chain = { receiptsRoot: root, operator: receipt.operator, status: 2 };
-const { builder, price, bps } = receipt;
-const terms = { builder, inputWei: BigInt(price.inputWei), outputWei: BigInt(price.outputWei), bps };
+const chain = { receiptsRoot: root, receiptCount: 1n, operator: receipt.operator, status: 2 };
+const { builder, baseModel, weightsHash, indexRoot, snapshotRoots, price, bps } = receipt;
+const wei = { inputWei: BigInt(price.inputWei), outputWei: BigInt(price.outputWei) };
+const terms = { builder, baseModel, weightsHash, indexRoot, snapshotRoots, ...wei, bps };
 const NOBODY: PaidBy = { reserve: null, parents: null };
 const against: Against = { epoch: chain, terms, paidBy: NOBODY };
 
@@ -66,6 +67,8 @@ describe("checking a receipt", () => {
     expect(await failed(bundle(), { terms: { ...terms, inputWei: 1n } })).toHaveLength(1);
     expect(await failed(bundle(), { terms: { ...terms, bps: { ...bps, parents: 1 } } })).toHaveLength(1);
     expect(await failed(bundle(), { terms: { ...terms, builder: hub.contract } })).toHaveLength(1);
+    expect(await failed(bundle(), { terms: { ...terms, snapshotRoots: [root] } })).toHaveLength(1);
+    expect(await failed(bundle(), { terms: { ...terms, weightsHash: root } })).toHaveLength(1);
     expect(await failed(bundle(), { terms: null })).toHaveLength(1);
   });
 
@@ -140,6 +143,7 @@ describe("checking a receipt", () => {
     expect(await failed(bundle({ inclusion: { ...inclusion, receiptsRoot: other } }))).toHaveLength(2);
     expect(await failed(bundle(), { epoch: { ...chain, receiptsRoot: other } })).toHaveLength(1);
     expect(await failed(bundle(), { epoch: { ...chain, operator: `0x${"22".repeat(20)}` } })).toHaveLength(1);
+    expect(await failed(bundle(), { epoch: { ...chain, receiptCount: 2n } })).toHaveLength(1);
   });
 
   it("does not claim to have checked what is not on chain yet", async () => {

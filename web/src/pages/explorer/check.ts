@@ -1,7 +1,8 @@
 /** Checks a receipt in the browser: what it says of itself, what the payer signed, and what the chain has. */
-import { type Address, type Hex, isAddressEqual, recoverAddress, zeroAddress } from "viem";
-import { statesTerms, type Terms } from "../../chain/model";
-import { channelId, type Place, voucherDigest } from "../../chain/typed-data";
+import type { Hex } from "viem";
+import { checkTerms, type Terms } from "../../chain/model";
+import type { Place } from "../../chain/typed-data";
+import { type PostedEpoch, verifyPayment, verifyPosted } from "../../verify/evidence";
 import { leafHash, verifyMerkleProof } from "../../verify/merkle";
 import { creditsOf, type PaidBy, payoutFault } from "../../verify/payouts";
 import { receiptHash, verifyAmounts, verifyReceiptSignature } from "../../verify/receipt";
@@ -15,9 +16,7 @@ export interface Check {
 }
 
 /** The receipt's epoch as the hub has it. */
-export interface ChainEpoch {
-  receiptsRoot: Hex;
-  operator: Address;
+export interface ChainEpoch extends PostedEpoch {
   status: number;
 }
 
@@ -36,30 +35,13 @@ async function checkVoucher({ receipt, channel, voucher }: ReceiptBundle, hub: P
   if (channel === undefined || voucher === undefined) {
     return [{ text: "The node gave no voucher, so the payment could not be checked.", holds: null }];
   }
-  const id = channelId(channel, hub);
-  const amount = BigInt(voucher.maxClaimableAmount);
-  const digest = voucherDigest(id, amount, hub);
-  const authorizer = isAddressEqual(channel.payerAuthorizer, zeroAddress)
-    ? channel.payer
-    : channel.payerAuthorizer;
-  const signer = await recoverAddress({ hash: digest, signature: voucher.signature }).catch(() => null);
+  const payment = await verifyPayment(receipt, channel, voucher, hub);
   return [
     {
       text: "The channel is the one that the receipt names, between this payer and this operator.",
-      holds:
-        same(id, receipt.channelId) &&
-        same(voucher.channelId, id) &&
-        isAddressEqual(channel.payer, receipt.payer) &&
-        isAddressEqual(channel.receiverAuthorizer, receipt.operator),
+      holds: payment.channel,
     },
-    {
-      text: "The payer signed a voucher that covers this answer.",
-      holds:
-        signer !== null &&
-        isAddressEqual(signer, authorizer) &&
-        same(digest, receipt.voucherHash) &&
-        BigInt(receipt.cumulativeAfter) <= amount,
-    },
+    { text: "The payer signed a voucher that covers this answer.", holds: payment.voucher },
   ];
 }
 
@@ -113,8 +95,8 @@ function checkEpoch({ receipt, inclusion }: ReceiptBundle, hash: Hex, chain: Cha
   return [
     inTree,
     {
-      text: `The hub on chain has exactly this root for epoch ${receipt.epoch}, posted for this operator (${state}).`,
-      holds: same(chain.receiptsRoot, receiptsRoot) && isAddressEqual(chain.operator, receipt.operator),
+      text: `The hub on chain has exactly this root for epoch ${receipt.epoch}, of as many receipts, posted for this operator (${state}).`,
+      holds: verifyPosted(receipt, inclusion, chain),
     },
   ];
 }
@@ -135,10 +117,7 @@ export async function checkReceipt(
       holds: await verifyReceiptSignature(receipt, hub),
     },
     ...(await checkVoucher(bundle, hub)),
-    {
-      text: "Builder, price and split are those that the registry on chain holds for this model.",
-      holds: terms !== null && statesTerms(receipt, terms),
-    },
+    checkTerms(receipt, terms),
     {
       text: "The fee is price times tokens, and its parts are what the basis points make them.",
       holds: verifyAmounts(receipt),
