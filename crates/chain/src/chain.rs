@@ -354,7 +354,13 @@ impl Head {
         let mut db = revm::database::WrapDatabaseRef(view);
         let op_spec = spec.op_spec();
         let l1 = L1BlockInfo::try_fetch(&mut db, U256::from(header.number), op_spec)?;
-        let validator = Validator { chain_id: spec.chain_id, block_gas_limit: header.gas_limit, spec: op_spec, l1 };
+        let validator = Validator {
+            chain_id: spec.chain_id,
+            block_gas_limit: header.gas_limit,
+            spec: op_spec,
+            l1,
+            base_fee_floor_wei: spec.base_fee_floor(&header),
+        };
         Ok(Self { next_base_fee_wei: spec.next_base_fee(&header), header, validator })
     }
 }

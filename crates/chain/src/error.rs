@@ -259,6 +259,14 @@ pub enum SubmitError {
         /// Its fee cap.
         cap: u128,
     },
+    /// A fee cap below every base fee that a later block can have; it could wait for ever.
+    #[error("max fee per gas less than block base fee: maxFeePerGas: {cap}, baseFee: {floor} at the least")]
+    FeeCapTooLow {
+        /// Its fee cap.
+        cap: u128,
+        /// The lowest base fee that a later block can have.
+        floor: u64,
+    },
     /// Init code too long.
     #[error("max initcode size exceeded: code size {size}, limit {limit}")]
     InitCode {

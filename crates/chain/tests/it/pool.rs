@@ -217,3 +217,29 @@ async fn transactions_that_arrive_while_blocks_are_made_are_all_mined() {
     tokio::time::timeout(PATIENCE, all).await.expect("every acknowledged transaction is mined");
     assert_eq!(devnet.chain.pool_status(), PoolStatus::default());
 }
+
+#[tokio::test]
+async fn a_fee_cap_that_no_later_block_can_meet_is_refused() {
+    let devnet = paused();
+    // Costs nothing, so that an account without funds could send it.
+    let free = Draft::transfer(0, Address::ZERO, 0).fees(0, 0).sign(&account(20));
+    let error = refused(&devnet, free).await.to_string();
+    assert_eq!(error, "max fee per gas less than block base fee: maxFeePerGas: 0, baseFee: 249 at the least");
+    let capped = |cap| Draft::transfer(0, Address::ZERO, 0).fees(cap, 0).sign(&account(0));
+    assert!(matches!(refused(&devnet, capped(248)).await, SubmitError::FeeCapTooLow { cap: 248, floor: 249 }));
+    devnet.chain.submit(capped(249)).await.expect("the base fee may fall that far");
+}
+
+#[tokio::test]
+async fn the_least_base_fee_of_a_genesis_is_the_least_fee_cap() {
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        let mut extra = alloy_primitives::hex!("01000000fa00000006").to_vec();
+        extra.extend(5_000_000u64.to_be_bytes());
+        config.genesis.extra_data = extra.into();
+    });
+    let capped = |cap| Draft::transfer(0, Address::ZERO, 0).fees(cap, 0).sign(&account(0));
+    let error = refused(&devnet, capped(4_999_999)).await;
+    assert_eq!(error, SubmitError::FeeCapTooLow { cap: 4_999_999, floor: 5_000_000 });
+    devnet.chain.submit(capped(5_000_000)).await.unwrap();
+}
