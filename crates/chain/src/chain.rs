@@ -315,7 +315,7 @@ impl Inner {
             }
         }
         let state = SenderState { nonce: account.nonce, balance: account.balance };
-        pool.insert(tx, state).map(|_| ())
+        pool.insert(tx, state)
     }
 
     /// After the journal answered: the transaction counts, or it is taken back.

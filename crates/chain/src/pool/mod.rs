@@ -3,6 +3,7 @@
 
 mod best;
 mod journal;
+mod room;
 mod validate;
 
 use std::{
@@ -117,36 +118,39 @@ impl Pool {
         self.senders.get(sender).map(SenderQueue::pending_nonce)
     }
 
-    /// Accepts `tx`, whose sender has `state`. Says whether it can be mined now.
+    /// Accepts `tx`, whose sender has `state`.
     ///
     /// # Errors
     /// [`SubmitError`] with the rule that it breaks; the pool is then unchanged.
-    pub(crate) fn insert(&mut self, mut tx: PooledTx, state: SenderState) -> Result<Arc<PooledTx>, SubmitError> {
-        let hash = tx.hash();
-        if self.by_hash.contains_key(&hash) {
+    pub(crate) fn insert(&mut self, mut tx: PooledTx, state: SenderState) -> Result<(), SubmitError> {
+        if self.contains(&tx.hash()) {
             return Err(SubmitError::AlreadyKnown);
         }
         self.check_nonce(&tx, state)?;
         self.check_funds(&tx, state)?;
         let replaced = self.check_replacement(&tx)?;
         if replaced.is_none() {
-            self.check_room(&tx)?;
+            self.check_sender_limit(&tx)?;
+        }
+        self.make_room(&tx, replaced.as_deref())?;
+        if let Some(old) = replaced {
+            self.remove(&old.hash());
         }
         tx.arrival = self.arrivals;
         self.arrivals += 1;
-        let tx = Arc::new(tx);
-        if let Some(old) = replaced {
-            self.remove(&old);
-        }
+        self.link(Arc::new(tx), state);
+        Ok(())
+    }
+
+    fn link(&mut self, tx: Arc<PooledTx>, state: SenderState) {
         let queue = self.senders.entry(tx.tx.signer()).or_default();
         if state.nonce >= queue.state.nonce {
             queue.state = state;
         }
-        queue.by_nonce.insert(tx.nonce(), tx.clone());
         queue.cost = queue.cost.saturating_add(tx.cost);
         self.bytes += tx.encoded.len();
-        self.by_hash.insert(hash, tx.clone());
-        Ok(tx)
+        self.by_hash.insert(tx.hash(), tx.clone());
+        queue.by_nonce.insert(tx.nonce(), tx);
     }
 
     fn check_nonce(&self, tx: &PooledTx, state: SenderState) -> Result<(), SubmitError> {
@@ -170,7 +174,7 @@ impl Pool {
         Ok(())
     }
 
-    fn check_replacement(&self, tx: &PooledTx) -> Result<Option<B256>, SubmitError> {
+    fn check_replacement(&self, tx: &PooledTx) -> Result<Option<Arc<PooledTx>>, SubmitError> {
         let queue = self.senders.get(&tx.tx.signer());
         let Some(old) = queue.and_then(|queue| queue.by_nonce.get(&tx.nonce())) else {
             return Ok(None);
@@ -185,34 +189,23 @@ impl Pool {
         if !fee_cap || !(tip_kept_at_zero || enough(tip(old), tip(tx))) {
             return Err(SubmitError::Underpriced);
         }
-        Ok(Some(old.hash()))
+        Ok(Some(old.clone()))
     }
 
-    fn check_room(&mut self, tx: &PooledTx) -> Result<(), SubmitError> {
+    fn check_sender_limit(&self, tx: &PooledTx) -> Result<(), SubmitError> {
         let limit = self.limits.per_sender_max;
         let queue = self.senders.get(&tx.tx.signer());
         if queue.is_some_and(|queue| queue.by_nonce.len() >= limit) {
             return Err(SubmitError::SenderLimit { limit });
         }
-        let full =
-            self.by_hash.len() >= self.limits.transactions_max || self.bytes + tx.encoded.len() > self.limits.bytes_max;
-        if full && !self.evict_gapped(&tx.tx.signer()) {
-            return Err(SubmitError::PoolFull);
-        }
         Ok(())
     }
 
-    /// Makes room by dropping one transaction that a nonce gap keeps from being mined.
-    fn evict_gapped(&mut self, except: &Address) -> bool {
-        let gapped = self.senders.iter().filter(|(sender, _)| *sender != except);
-        let mut last = gapped.filter_map(|(_, queue)| {
-            let (nonce, tx) = queue.by_nonce.last_key_value()?;
-            (*nonce >= queue.pending_nonce()).then(|| (tx.arrival, tx.hash()))
-        });
-        let first = last.next();
-        let Some(newest) = first.map(|first| last.fold(first, std::cmp::max)) else { return false };
-        self.remove(&newest.1);
-        true
+    /// Whether there is room for `tx` once `replaced` is gone.
+    fn fits(&self, tx: &PooledTx, replaced: Option<&PooledTx>) -> bool {
+        let (transactions, bytes) = replaced.map_or((0, 0), |old| (1, old.encoded.len()));
+        self.by_hash.len() - transactions < self.limits.transactions_max
+            && self.bytes - bytes + tx.encoded.len() <= self.limits.bytes_max
     }
 
     pub(crate) fn remove(&mut self, hash: &B256) -> Option<Arc<PooledTx>> {

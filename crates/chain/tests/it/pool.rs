@@ -243,3 +243,71 @@ async fn the_least_base_fee_of_a_genesis_is_the_least_fee_cap() {
     assert_eq!(error, SubmitError::FeeCapTooLow { cap: 4_999_999, floor: 5_000_000 });
     devnet.chain.submit(capped(5_000_000)).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_full_pool_gives_up_the_cheapest_for_one_that_bids_more() {
+    const GWEI: u128 = 1_000_000_000;
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.transactions_max = 4;
+    });
+    let bid = |index, nonce, cap| Draft::transfer(nonce, Address::ZERO, 1).fees(cap, 1).sign(&account(index));
+    // What bids much behind one that bids little is worth as little: it cannot be mined before that one.
+    for tx in [bid(0, 0, GWEI), bid(0, 1, 9 * GWEI), bid(1, 0, 2 * GWEI), bid(1, 1, 2 * GWEI)] {
+        devnet.chain.submit(tx).await.unwrap();
+    }
+    let pending = |index| devnet.chain.pending_nonce(&account(index).address()).unwrap();
+    assert_eq!(refused(&devnet, bid(2, 0, GWEI)).await, SubmitError::PoolFull);
+    devnet.chain.submit(bid(2, 0, 3 * GWEI)).await.unwrap();
+    assert_eq!([0, 1, 2].map(pending), [1, 2, 1]);
+    devnet.chain.submit(bid(3, 0, 2 * GWEI)).await.unwrap();
+    assert_eq!([0, 1, 2, 3].map(pending), [0, 2, 1, 1]);
+    assert_eq!(refused(&devnet, bid(4, 0, 2 * GWEI)).await, SubmitError::PoolFull);
+    // A sender does not make room for itself: what follows would be left behind a gap.
+    assert_eq!(refused(&devnet, bid(1, 2, 2 * GWEI)).await, SubmitError::PoolFull);
+}
+
+fn long(nonce: u64, bytes: usize, cap: u128) -> Draft {
+    let mut draft = Draft::transfer(nonce, Address::ZERO, 1).input(vec![1; bytes]).fees(cap, cap);
+    draft.0.gas_limit = 1_000_000;
+    draft
+}
+
+#[tokio::test]
+async fn a_replacement_counts_with_its_own_length() {
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.bytes_max = 1_000;
+    });
+    let hash = devnet.chain.submit(long(0, 500, 2_000_000_000).sign(&account(0))).await.unwrap();
+    assert_eq!(refused(&devnet, long(0, 5_000, 4_000_000_000).sign(&account(0))).await, SubmitError::PoolFull);
+    devnet.chain.submit(long(0, 700, 4_000_000_000).sign(&account(0))).await.expect("what it replaces makes room");
+    let status = PoolStatus { pending: 1, queued: 0 };
+    assert_eq!(devnet.chain.pool_status(), status);
+    assert_eq!(refused(&devnet, long(0, 5_000, 8_000_000_000).sign(&account(0))).await, SubmitError::PoolFull);
+    assert_eq!(devnet.chain.pool_status(), status, "what would have been replaced stays");
+    devnet.chain.mine().await.unwrap();
+    let body = devnet.latest().body(1).unwrap();
+    assert_eq!(body.transactions.len(), 2);
+    assert_ne!(body.transactions[1].tx_hash(), hash);
+}
+
+#[tokio::test]
+async fn a_long_transaction_takes_the_room_of_as_many_short_ones_as_it_needs() {
+    let short = |nonce| Draft::transfer(nonce, Address::ZERO, 1).sign(&account(0));
+    let length = short(5).len();
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.bytes_max = 4 * length;
+    });
+    for nonce in 5..9 {
+        devnet.chain.submit(short(nonce)).await.unwrap();
+    }
+    let over = long(0, 4 * length, 2_000_000_000).sign(&account(1));
+    assert_eq!(refused(&devnet, over).await, SubmitError::PoolFull);
+    assert_eq!(devnet.chain.pool_status(), PoolStatus { pending: 0, queued: 4 }, "nothing went for nothing");
+    let tx = long(0, length, 2_000_000_000).sign(&account(1));
+    assert!((2 * length..3 * length).contains(&tx.len()));
+    devnet.chain.submit(tx).await.unwrap();
+    assert_eq!(devnet.chain.pool_status(), PoolStatus { pending: 1, queued: 1 });
+}
