@@ -362,6 +362,12 @@ pub enum CallError {
     /// The transaction is not known.
     #[error("transaction not found")]
     UnknownTransaction,
+    /// A trace grew too long.
+    #[error("the trace records more than {limit} bytes: trace less, or give the call less gas")]
+    TraceTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The database failed, or state is no longer kept.
     #[error(transparent)]
     Store(#[from] StoreError),

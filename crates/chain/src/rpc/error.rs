@@ -50,6 +50,7 @@ impl From<CallError> for ErrorObjectOwned {
                 Self::owned(REVERTED_CODE, error.to_string(), Some(output.clone()))
             }
             CallError::Store(error) => error.into(),
+            CallError::TraceTooLong { .. } => limit_exceeded(error.to_string()),
             other => server_error(other.to_string()),
         }
     }

@@ -8,7 +8,7 @@ use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use op_alloy_consensus::OpTxEnvelope;
-use openledger_chain::{BlockWithReceipts, Chain, ChainConfig, store::StateView};
+use openledger_chain::{BlockWithReceipts, Chain, ChainConfig, RpcServer, store::StateView};
 use tempfile::TempDir;
 
 use crate::support::{CHAIN_ID, account, genesis};
@@ -106,4 +106,9 @@ pub(crate) async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<BlockW
     let mut blocks = devnet.chain.subscribe_blocks();
     let hash = devnet.chain.submit(tx).await.expect("the pool takes it");
     mined(&mut blocks, hash).await
+}
+
+/// The chain's JSON-RPC on a free port.
+pub(crate) async fn served(devnet: &Devnet) -> RpcServer {
+    devnet.chain.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port")
 }

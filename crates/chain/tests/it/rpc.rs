@@ -12,7 +12,7 @@ use nybbles::Nibbles;
 use openledger_chain::{CallError, RpcServer, ServeError, TX_GAS_MAX};
 
 use crate::{
-    harness::Devnet,
+    harness::{Devnet, served},
     support::{account, token_init_code},
 };
 
@@ -21,10 +21,6 @@ sol! {
     function balanceOf(address) external view returns (uint256);
     function fail(string why) external;
     error InsufficientBalance(address holder, uint256 balance, uint256 needed);
-}
-
-async fn served(devnet: &Devnet) -> RpcServer {
-    devnet.chain.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port")
 }
 
 fn wallet(server: &RpcServer, index: u32) -> impl Provider + use<> {
