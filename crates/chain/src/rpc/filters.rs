@@ -173,7 +173,7 @@ impl FilterApiServer for FilterContext {
     async fn filter_changes(&self, id: U64) -> RpcResult<Changes> {
         let poll = self.poll(id)?;
         self.context
-            .read(move |chain| -> Result<Changes, LogsError> {
+            .execute(move |chain| -> Result<Changes, LogsError> {
                 Ok(match poll {
                     Poll::Hashes(hashes) => Changes::Hashes(hashes),
                     Poll::Logs(filter, from, to) => Changes::Logs(logs_between(chain, *filter, from, to)?),
@@ -195,7 +195,7 @@ impl FilterApiServer for FilterContext {
             Some(Kind::Logs(filter)) => filter.clone(),
             _ => return Err(server_error("filter not found")),
         };
-        self.context.read(move |chain| chain.logs(&filter)).await
+        self.context.execute(move |chain| chain.logs(&filter)).await
     }
 
     fn uninstall_filter(&self, id: U64) -> RpcResult<bool> {
