@@ -399,6 +399,22 @@ pub enum LogsError {
         /// The limit.
         limit: usize,
     },
+    /// The filter names too many addresses.
+    #[error("the filter names {count} addresses; at most {limit} are allowed")]
+    TooManyAddresses {
+        /// How many it names.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The filter names too many topics in one of its four places.
+    #[error("the filter names {count} topics in one place; at most {limit} are allowed")]
+    TooManyTopics {
+        /// How many it names.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The block hash is not known.
     #[error("unknown block")]
     UnknownBlock,

@@ -21,7 +21,7 @@ use super::{
     Context,
     error::{limit_exceeded, server_error},
 };
-use crate::{chain::Chain, error::LogsError};
+use crate::{chain::Chain, error::LogsError, query::check_filter};
 
 /// A filter that nobody polls for so long is forgotten.
 const IDLE_S: u64 = 300;
@@ -159,6 +159,7 @@ fn logs_between(chain: &Chain, mut filter: Filter, from: u64, to: u64) -> Result
 #[async_trait]
 impl FilterApiServer for FilterContext {
     fn new_filter(&self, filter: Filter) -> RpcResult<U64> {
+        check_filter(&filter)?;
         self.install(Kind::Logs(Box::new(filter)))
     }
 

@@ -1,9 +1,14 @@
 //! Requests that ask for too much are refused with a limit, whoever asks.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use alloy_provider::{Provider, ProviderBuilder};
+use alloy_rpc_types_eth::Filter;
 use openledger_chain::RpcServer;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
     harness::{Devnet, Draft, include, served},
@@ -66,4 +71,61 @@ async fn mined_transactions_are_traced_within_the_same_limit() {
     let server = served(&devnet).await;
     let (code, text) = refusal(&client(&server), "debug_traceTransaction", json!([hash])).await;
     assert_eq!(code, -32_005, "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_filters_name_a_limited_number_of_addresses_and_topics() {
+    let devnet = Devnet::start();
+    let server = served(&devnet).await;
+    let provider = client(&server);
+    let addresses: Vec<Address> = (0..1_001u64).map(|n| Address::left_padding_from(&n.to_be_bytes())).collect();
+    let topics: Vec<B256> = (0..1_001u64).map(|n| B256::left_padding_from(&n.to_be_bytes())).collect();
+    let cases = [
+        (Filter::new().address(addresses.clone()), "the filter names 1001 addresses; at most 1000 are allowed"),
+        (Filter::new().topic2(topics.clone()), "the filter names 1001 topics in one place; at most 1000 are allowed"),
+    ];
+    for (filter, text) in cases {
+        for method in ["eth_getLogs", "eth_newFilter"] {
+            let refused = refusal(&provider, method, json!([filter])).await;
+            assert_eq!(refused, (-32_005, text.to_owned()), "{method}");
+        }
+        let answer = websocket_answer(&server, &json!(["logs", filter])).await;
+        assert!(answer.contains(text), "{answer}");
+    }
+    let most = Filter::new().address(addresses[1..].to_vec()).event_signature(topics[1..].to_vec());
+    provider.raw_request::<_, Value>("eth_newFilter".into(), json!([most])).await.unwrap();
+    let answer = websocket_answer(&server, &json!(["logs", most])).await;
+    assert!(answer.contains("result"), "{answer}");
+}
+
+/// What `eth_subscribe` with `params` answers, over a WebSocket that is spoken by hand.
+async fn websocket_answer(server: &RpcServer, params: &Value) -> String {
+    let mut stream = TcpStream::connect(server.addr()).await.unwrap();
+    let upgrade = format!(
+        "GET / HTTP/1.1\r\nHost: {}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
+        server.addr()
+    );
+    stream.write_all(upgrade.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "eth_subscribe", "params": params }).to_string();
+    // One text frame with a mask of zeros, which leaves the bytes as they are.
+    let mut frame = vec![0x81, 0x80 | 127];
+    frame.extend((request.len() as u64).to_be_bytes());
+    frame.extend([0; 4]);
+    frame.extend(request.as_bytes());
+    stream.write_all(&frame).await.unwrap();
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    let length = match head[1] {
+        126 => stream.read_u16().await.unwrap().into(),
+        127 => stream.read_u64().await.unwrap() as usize,
+        short => short.into(),
+    };
+    let mut answer = vec![0; length];
+    stream.read_exact(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
 }
