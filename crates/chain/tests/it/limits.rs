@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     harness::{Devnet, Draft, include, served},
-    support::account,
+    support::{account, token_init_code},
 };
 
 fn client(server: &RpcServer) -> impl Provider + use<> {
@@ -128,4 +128,23 @@ async fn websocket_answer(server: &RpcServer, params: &Value) -> String {
     let mut answer = vec![0; length];
     stream.read_exact(&mut answer).await.unwrap();
     String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poll_that_fails_loses_no_logs() {
+    let devnet = Devnet::with(|config| config.rpc.logs_max = 1);
+    let server = served(&devnet).await;
+    let provider = client(&server);
+    let id: Value = provider.raw_request("eth_newFilter".into(), json!([{}])).await.unwrap();
+    let deploy =
+        |nonce| Draft::new(nonce, alloy_primitives::TxKind::Create).input(token_init_code(1.try_into().unwrap()));
+    include(&devnet, deploy(0).sign(&account(0))).await;
+    let logs: Vec<Value> = provider.raw_request("eth_getFilterChanges".into(), json!([id])).await.unwrap();
+    assert_eq!(logs.len(), 1);
+    include(&devnet, deploy(1).sign(&account(0))).await;
+    include(&devnet, deploy(2).sign(&account(0))).await;
+    for _ in 0..2 {
+        let (code, text) = refusal(&provider, "eth_getFilterChanges", json!([id])).await;
+        assert_eq!(code, -32_005, "{text}");
+    }
 }
