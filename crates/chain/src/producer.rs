@@ -12,7 +12,7 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use tokio::sync::oneshot;
 
 use crate::{
-    chain::{BlockWithReceipts, Head, Inner, sender_state},
+    chain::{BlockWithReceipts, Calls, Head, Inner, sender_state},
     error::{BuildBlockError, OpenChainError, StoreError},
     execute::{BlockAttributes, execute_block},
     l1::{DevL1, L1Values, l1_info_deposit},
@@ -201,13 +201,13 @@ fn wait(chain: &Inner) -> Due {
             while !calls.stop && !chain.wake.changed.wait_until(&mut calls, batch).timed_out() {}
         }
     } else if calls.mine.is_empty() && !calls.stop {
-        let due = Duration::from_secs(chain.head.read().header.timestamp + chain.config.block_time_s);
+        let due = chain.head.read().header.timestamp.saturating_add(chain.config.block_time_s);
         let step = Duration::from_secs(chain.config.block_time_s);
-        let until_due = due.saturating_sub(chain.now()).min(step);
-        let woken_early = !chain.wake.changed.wait_for(&mut calls, until_due).timed_out();
-        if woken_early && calls.mine.is_empty() && !calls.stop {
-            return Due::Nothing;
-        }
+        // One deadline a block, which does not follow the system's clock: with one that is behind the head, each
+        // transaction that arrives would put the block off by a step.
+        let deadline = Instant::now() + Duration::from_secs(due).saturating_sub(chain.now()).min(step);
+        let is_due = |calls: &mut Calls| calls.stop || !calls.mine.is_empty();
+        while !is_due(&mut calls) && !chain.wake.changed.wait_until(&mut calls, deadline).timed_out() {}
     }
     if calls.stop {
         return Due::Stop;
