@@ -32,6 +32,9 @@ use crate::{
 const BLOCK_EVENTS_MAX: usize = 1_024;
 /// Pool events that a slow subscriber may lag before it misses some.
 const TX_EVENTS_MAX: usize = 16_384;
+/// Seconds that a development chain's clock may be ahead in all: ten years, more than any lock or window lasts. Blocks keep
+/// their time for good, so a clock that is far ahead leaves a chain without use.
+const CLOCK_AHEAD_MAX_S: u64 = 10 * 365 * 86_400;
 /// Prefix of an account that delegates to code (EIP-7702).
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
 
@@ -221,12 +224,18 @@ impl Chain {
     /// Moves the clock of later blocks ahead and returns how far it is ahead in all, in seconds.
     ///
     /// # Errors
-    /// [`DevelopmentError`] unless this is a development chain.
+    /// [`DevelopmentError`] unless this is a development chain, or beyond ten years in all.
     pub fn increase_time(&self, seconds: u64) -> Result<u64, DevelopmentError> {
         if !self.inner.config.development {
             return Err(DevelopmentError::NotDevelopment);
         }
-        Ok(self.inner.clock_ahead_s.fetch_add(seconds, Ordering::Relaxed) + seconds)
+        let further = |ahead: u64| ahead.checked_add(seconds).filter(|ahead| *ahead <= CLOCK_AHEAD_MAX_S);
+        let moved = self.inner.clock_ahead_s.fetch_update(Ordering::Relaxed, Ordering::Relaxed, further);
+        moved.map(|before| before + seconds).map_err(|ahead| DevelopmentError::TooFarAhead {
+            ahead,
+            asked: seconds,
+            limit: CLOCK_AHEAD_MAX_S,
+        })
     }
 
     /// Makes a block now, also an empty one.
@@ -238,7 +247,11 @@ impl Chain {
             return Err(DevelopmentError::NotDevelopment);
         }
         let (done, mined) = oneshot::channel();
-        self.inner.wake.call(|calls| calls.mine.push(done));
+        self.inner.wake.call(|calls| {
+            if !calls.stop {
+                calls.mine.push(done);
+            }
+        });
         mined.await.map_err(|_| DevelopmentError::Closed)?.map_err(DevelopmentError::NoBlocks)
     }
 }

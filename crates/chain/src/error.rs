@@ -430,6 +430,16 @@ pub enum DevelopmentError {
     /// The chain is not a development chain.
     #[error("only a development chain can do this")]
     NotDevelopment,
+    /// The clock would be too far ahead.
+    #[error("the clock is {ahead} s ahead and cannot go {asked} s further; at most {limit} s ahead in all")]
+    TooFarAhead {
+        /// How far it is ahead, in seconds.
+        ahead: u64,
+        /// How much further was asked for, in seconds.
+        asked: u64,
+        /// The limit in seconds.
+        limit: u64,
+    },
     /// No block can be made at present.
     #[error("{0}")]
     NoBlocks(String),

@@ -59,6 +59,7 @@ impl Producer {
     }
 
     fn run(mut self, chain: &Weak<Inner>) {
+        let _ended = Ended(chain.clone());
         while let Some(chain) = chain.upgrade() {
             match wait(&chain) {
                 Due::Stop => return,
@@ -128,7 +129,7 @@ impl Producer {
             return Ok(());
         }
         let view = chain.store.latest().map_err(stored)?;
-        let attributes = self.attributes(chain, &view, &parent).map_err(stored)?;
+        let attributes = self.attributes(chain, &view, &parent)?;
         let started = Instant::now();
         let block = execute_block(&chain.spec, view, &parent, attributes, &mut best)?;
         let executed = started.elapsed();
@@ -158,9 +159,11 @@ impl Producer {
         chain: &Inner,
         view: &StateView,
         parent: &Sealed<Header>,
-    ) -> Result<BlockAttributes, StoreError> {
-        let timestamp_s = next_timestamp(chain, parent);
-        let origin = self.l1.origin(timestamp_s, parent_origin(view, parent)?);
+    ) -> Result<BlockAttributes, BuildBlockError> {
+        let timestamp_s = next_timestamp(chain, parent)?;
+        let before = parent_origin(view, parent);
+        let before = before.map_err(|source| BuildBlockError::Store { number: parent.number + 1, source })?;
+        let origin = self.l1.origin(timestamp_s, before);
         Ok(BlockAttributes {
             timestamp_s,
             prev_randao: origin.prev_randao,
@@ -169,6 +172,24 @@ impl Producer {
             extra_data: parent.extra_data.clone(),
             deposits: vec![l1_info_deposit(chain.spec.fork, &chain.config.system, &origin)],
         })
+    }
+}
+
+/// Tells everyone that no further block comes, also when a fault ends the thread.
+struct Ended(Weak<Inner>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let Some(chain) = self.0.upgrade() else { return };
+        if thread::panicking() {
+            let trouble = "blocks are no longer made: a fault ended the thread that makes them; start the node again";
+            tracing::error!("{trouble}");
+            chain.trouble.send_replace(Some(trouble.into()));
+        }
+        chain.wake.call(|calls| {
+            calls.stop = true;
+            calls.mine.clear();
+        });
     }
 }
 
@@ -182,12 +203,15 @@ fn parent_origin(view: &StateView, parent: &Sealed<Header>) -> Result<Option<(u6
 /// Time of the next block: after its parent, not before now, and with regular blocks on the
 /// grid that starts at genesis. (A derived chain will demand exactly one step after the parent;
 /// until then a node that was down continues at the present.)
-fn next_timestamp(chain: &Inner, parent: &Header) -> u64 {
+fn next_timestamp(chain: &Inner, parent: &Header) -> Result<u64, BuildBlockError> {
     let now = chain.now().as_secs();
     let step = chain.config.block_time_s.max(1);
-    let earliest = parent.timestamp() + step;
+    let earliest = parent.timestamp().checked_add(step).ok_or_else(|| BuildBlockError::Execution {
+        number: parent.number + 1,
+        reason: format!("no block time comes after {}", parent.timestamp()),
+    })?;
     let late_by = now.saturating_sub(earliest);
-    earliest + late_by / step * step
+    Ok(earliest + late_by / step * step)
 }
 
 fn wait(chain: &Inner) -> Due {

@@ -22,7 +22,7 @@ use jsonrpsee::{
 };
 use tower_http::cors::{Any, CorsLayer};
 
-use self::gate::Gate;
+use self::{dev::mark_web_page, gate::Gate};
 use crate::{chain::Chain, error::ServeError};
 
 /// Messages that may wait for a slow WebSocket client before its subscription stalls.
@@ -78,7 +78,7 @@ impl Chain {
         let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
         let server = Server::builder()
             .set_config(config)
-            .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
+            .set_http_middleware(tower::ServiceBuilder::new().layer(cors).map_request(mark_web_page))
             .build(addr)
             .await
             .map_err(|source| match source.kind() {
