@@ -173,11 +173,17 @@ impl Chain {
     /// # Errors
     /// [`SubmitError`] with the rule that it breaks.
     pub async fn submit(&self, encoded: Bytes) -> Result<B256, SubmitError> {
+        let internal = |error: tokio::task::JoinError| SubmitError::Internal(error.to_string());
         let inner = self.inner.clone();
-        let offered = tokio::task::spawn_blocking(move || inner.offer(encoded)).await;
-        let (hash, written) = offered.map_err(|error| SubmitError::Internal(error.to_string()))??;
-        let outcome = written.await.map_err(|_| SubmitError::Closed).flatten();
-        self.inner.acknowledge(hash, outcome)
+        // A task of its own: what is in the pool must be settled also when its sender no longer waits for the answer.
+        let settled = tokio::spawn(async move {
+            let offering = inner.clone();
+            let offered = tokio::task::spawn_blocking(move || offering.offer(encoded)).await;
+            let (hash, written) = offered.map_err(internal)??;
+            let outcome = written.await.map_err(|_| SubmitError::Closed).flatten();
+            inner.acknowledge(hash, outcome)
+        });
+        settled.await.map_err(internal)?
     }
 
     /// [`Chain::submit`] for callers outside an async runtime.
@@ -297,10 +303,10 @@ impl Inner {
         let tx = self.check(encoded.clone())?;
         let hash = tx.hash();
         self.insert(tx)?;
-        let written = self.journal.lock().as_ref().ok_or(SubmitError::Closed)?.append(encoded);
-        let written = written.inspect_err(|_| {
-            self.pool.lock().remove(&hash);
-        })?;
+        let journal = self.journal.lock();
+        let appended = journal.as_ref().ok_or(SubmitError::Closed).and_then(|journal| journal.append(encoded));
+        drop(journal);
+        let written = appended.inspect_err(|_| self.take_back(&hash))?;
         Ok((hash, written))
     }
 
@@ -334,12 +340,22 @@ impl Inner {
     /// After the journal answered: the transaction counts, or it is taken back.
     fn acknowledge(&self, hash: B256, outcome: Result<(), SubmitError>) -> Result<B256, SubmitError> {
         if let Err(error) = outcome {
-            self.pool.lock().remove(&hash);
+            self.take_back(&hash);
             return Err(error);
         }
+        self.pool.lock().settle(&hash);
         self.pending.send(hash).ok();
         self.wake.call(|calls| calls.transactions = true);
         Ok(hash)
+    }
+
+    /// A transaction that cannot be journaled goes; what was acknowledged and had to go for it comes back.
+    fn take_back(&self, hash: &B256) {
+        if let Err(error) = self.pool.lock().take_back(hash, |sender| self.sender_state(sender)) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "could not take displaced transactions back into the pool");
+        }
+        self.wake.call(|calls| calls.transactions = true);
     }
 
     /// Takes journaled transactions back; those that were mined or became invalid fall away.
@@ -347,7 +363,9 @@ impl Inner {
         let checked: Vec<_> = journaled.into_par_iter().map(|bytes| self.check(bytes)).collect();
         let mut kept = 0usize;
         for tx in checked.into_iter().flatten() {
+            let hash = tx.hash();
             kept += usize::from(self.insert(tx).is_ok());
+            self.pool.lock().settle(&hash);
         }
         if kept > 0 {
             tracing::info!(transactions = kept, "took back acknowledged transactions");

@@ -4,6 +4,8 @@
 mod best;
 mod journal;
 mod room;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::{
@@ -87,6 +89,8 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     senders: HashMap<Address, SenderQueue>,
     by_hash: HashMap<B256, Arc<PooledTx>>,
+    /// What had to go for transactions that are not acknowledged yet: it is to come back if they cannot be.
+    displaced: HashMap<B256, Vec<Arc<PooledTx>>>,
     bytes: usize,
     arrivals: u64,
 }
@@ -102,7 +106,14 @@ pub struct PoolStatus {
 
 impl Pool {
     pub(crate) fn new(limits: PoolLimits) -> Self {
-        Self { limits, senders: HashMap::new(), by_hash: HashMap::new(), bytes: 0, arrivals: 0 }
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_hash: HashMap::new(),
+            displaced: HashMap::new(),
+            bytes: 0,
+            arrivals: 0,
+        }
     }
 
     pub(crate) fn get(&self, hash: &B256) -> Option<Arc<PooledTx>> {
@@ -118,12 +129,14 @@ impl Pool {
         self.senders.get(sender).map(SenderQueue::pending_nonce)
     }
 
-    /// Accepts `tx`, whose sender has `state`.
+    /// Accepts `tx`, whose sender has `state`. What it replaces, and what makes room for it, is kept until it is settled or
+    /// taken back.
     ///
     /// # Errors
     /// [`SubmitError`] with the rule that it breaks; the pool is then unchanged.
     pub(crate) fn insert(&mut self, mut tx: PooledTx, state: SenderState) -> Result<(), SubmitError> {
-        if self.contains(&tx.hash()) {
+        let hash = tx.hash();
+        if self.contains(&hash) {
             return Err(SubmitError::AlreadyKnown);
         }
         self.check_nonce(&tx, state)?;
@@ -132,14 +145,55 @@ impl Pool {
         if replaced.is_none() {
             self.check_sender_limit(&tx)?;
         }
-        self.make_room(&tx, replaced.as_deref())?;
+        let mut displaced = self.make_room(&tx, replaced.as_deref())?;
         if let Some(old) = replaced {
             self.remove(&old.hash());
+            displaced.push(old);
         }
         tx.arrival = self.arrivals;
         self.arrivals += 1;
         self.link(Arc::new(tx), state);
+        if !displaced.is_empty() {
+            self.displaced.insert(hash, displaced);
+        }
         Ok(())
+    }
+
+    /// The transaction `hash` is acknowledged: what it displaced is gone for good.
+    pub(crate) fn settle(&mut self, hash: &B256) {
+        self.displaced.remove(hash);
+    }
+
+    /// The transaction `hash` cannot be acknowledged: it goes, and what it displaced comes back.
+    pub(crate) fn take_back<E>(
+        &mut self,
+        hash: &B256,
+        mut state_of: impl FnMut(&Address) -> Result<SenderState, E>,
+    ) -> Result<(), E> {
+        self.remove(hash);
+        let owed = self.displaced.remove(hash).unwrap_or_default();
+        // What displaced it meanwhile now owes what it owed.
+        let mut heirs = self.displaced.values_mut();
+        if let Some(heir) = heirs.find(|heir| heir.iter().any(|tx| tx.hash() == *hash)) {
+            heir.retain(|tx| tx.hash() != *hash);
+            heir.extend(owed);
+            return Ok(());
+        }
+        for tx in owed {
+            let state = state_of(&tx.tx.signer())?;
+            self.restore(tx, state);
+        }
+        Ok(())
+    }
+
+    /// Takes `tx` in again if it can still be mined and its place is free.
+    fn restore(&mut self, tx: Arc<PooledTx>, state: SenderState) {
+        let queue = self.senders.get(&tx.tx.signer());
+        let taken = queue.is_some_and(|queue| queue.by_nonce.contains_key(&tx.nonce()));
+        let good = self.check_nonce(&tx, state).and_then(|()| self.check_funds(&tx, state)).is_ok();
+        if good && !taken && self.fits(&tx, None) {
+            self.link(tx, state);
+        }
     }
 
     fn link(&mut self, tx: Arc<PooledTx>, state: SenderState) {
@@ -278,8 +332,9 @@ impl Pool {
         (pending, queued)
     }
 
+    /// All that the journal must hold, oldest first.
     pub(crate) fn encoded(&self) -> Vec<Bytes> {
-        let mut all: Vec<_> = self.by_hash.values().collect();
+        let mut all: Vec<_> = self.by_hash.values().chain(self.displaced.values().flatten()).collect();
         all.sort_by_key(|tx| tx.arrival);
         all.into_iter().map(|tx| tx.encoded.clone()).collect()
     }

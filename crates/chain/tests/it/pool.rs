@@ -311,3 +311,16 @@ async fn a_long_transaction_takes_the_room_of_as_many_short_ones_as_it_needs() {
     devnet.chain.submit(tx).await.unwrap();
     assert_eq!(devnet.chain.pool_status(), PoolStatus { pending: 1, queued: 1 });
 }
+
+#[tokio::test]
+async fn a_transaction_whose_sender_does_not_wait_for_the_answer_is_mined_all_the_same() {
+    let devnet = Devnet::start();
+    let mut blocks = devnet.chain.subscribe_blocks();
+    let to = Address::repeat_byte(0x61);
+    let mut submission = Box::pin(devnet.chain.submit(Draft::transfer(0, to, 7).sign(&account(0))));
+    assert!(futures::poll!(&mut submission).is_pending());
+    drop(submission);
+    let included = async { while blocks.recv().await.unwrap().body.transactions.len() < 2 {} };
+    tokio::time::timeout(PATIENCE, included).await.expect("it is mined");
+    assert_eq!(devnet.latest().account(&to).unwrap().unwrap().balance, U256::from(7));
+}
