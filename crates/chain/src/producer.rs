@@ -303,3 +303,25 @@ fn announce(
     chain.blocks.send(Arc::new(block)).ok();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Chain, ChainConfig, DevelopmentError};
+
+    #[tokio::test]
+    async fn a_fault_that_ends_the_thread_is_told_to_everyone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let genesis = alloy_genesis::Genesis { gas_limit: 30_000_000, ..Default::default() };
+        let chain = Chain::open(ChainConfig::new(dir.path(), genesis).instant()).expect("a fresh chain opens");
+        let ended = Ended(Arc::downgrade(&chain.inner));
+        let faulty = thread::spawn(move || {
+            let _ended = ended;
+            panic!("a fault");
+        });
+        faulty.join().expect_err("it panics");
+        let trouble = chain.trouble().borrow().clone();
+        assert!(trouble.is_some_and(|trouble| trouble.starts_with("blocks are no longer made: a fault")));
+        assert!(matches!(chain.mine().await, Err(DevelopmentError::Closed)));
+    }
+}
