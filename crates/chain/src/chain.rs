@@ -206,8 +206,9 @@ impl Chain {
     /// # Errors
     /// [`StoreError`] if the database failed.
     pub fn pending_nonce(&self, account: &Address) -> Result<u64, StoreError> {
-        let mined = self.inner.sender_state(account)?.nonce;
+        // In this order: a block that is made between the two moves transactions from the pool into the state.
         let pending = self.inner.pool.lock().pending_nonce(account);
+        let mined = self.inner.sender_state(account)?.nonce;
         Ok(pending.map_or(mined, |pending| pending.max(mined)))
     }
 
