@@ -1,5 +1,13 @@
 //! Executing without committing: calls, gas estimates and traces.
 
+use crate::{
+    chain::Chain,
+    config::{CALL_GAS_MAX, TX_GAS_MAX},
+    error::{CallError, StoreError},
+    evm::op_evm,
+    store::StateView,
+    trace::trace,
+};
 use alloy_consensus::transaction::Recovered;
 use alloy_eips::BlockId;
 use alloy_evm::{
@@ -21,15 +29,6 @@ use revm::{
     context_interface::either::Either,
     database::CacheDB,
 };
-use revm_inspectors::tracing::DebugInspector;
-
-use crate::{
-    chain::Chain,
-    config::{CALL_GAS_MAX, TX_GAS_MAX},
-    error::{CallError, StoreError},
-    evm::{inspected_evm, op_evm},
-    store::StateView,
-};
 
 /// An estimate may exceed the smallest sufficient gas by this many thousandths (as in geth).
 const ESTIMATE_SLACK_PERMILLE: u64 = 15;
@@ -38,7 +37,7 @@ const CALL_STIPEND: u64 = 2_300;
 /// Cost of a bare transfer.
 const TRANSFER_GAS: u64 = 21_000;
 
-type CallDb = CacheDB<StateView>;
+pub(crate) type CallDb = CacheDB<StateView>;
 type CallResult = ExecutionResult<OpHaltReason>;
 
 /// What a call may pretend: other accounts and another block.
@@ -114,7 +113,7 @@ impl Chain {
     /// Executes the mined transaction `hash` again and reports what it did.
     ///
     /// # Errors
-    /// [`CallError`] if it is not known, its state is not kept or the tracer is not supported.
+    /// [`CallError`] if it is not known, its state is not kept, the tracer is not supported or the trace is too long.
     pub fn trace_transaction(&self, hash: B256, options: GethDebugTracingOptions) -> Result<GethTrace, CallError> {
         let latest = self.inner.store.latest()?;
         let (number, index) = latest.tx_place(&hash)?.ok_or(CallError::UnknownTransaction)?;
@@ -146,7 +145,7 @@ impl Chain {
     /// Executes `request` on the state after `block` and reports what it does.
     ///
     /// # Errors
-    /// [`CallError`] if it cannot start or the tracer is not supported.
+    /// [`CallError`] if it cannot start, the tracer is not supported or the trace is too long.
     pub fn trace_call(
         &self,
         request: &TransactionRequest,
@@ -169,23 +168,6 @@ pub(crate) fn resolve(view: &StateView, id: BlockId) -> Result<Option<u64>, Stor
         BlockId::Number(Tag::Earliest) => Ok(Some(0)),
         BlockId::Number(_) => Ok(Some(view.head())),
     }
-}
-
-fn trace(
-    mut db: CallDb,
-    env: EvmEnv<OpSpecId>,
-    tx: OpTx,
-    options: GethDebugTracingOptions,
-) -> Result<GethTrace, CallError> {
-    use alloy_evm::Evm;
-    let invalid = |error: &dyn std::fmt::Display| CallError::Invalid(error.to_string());
-    let mut inspector = DebugInspector::new(options).map_err(|e| invalid(&e))?;
-    let block_env = env.block_env.clone();
-    let executed = {
-        let mut evm = inspected_evm(&mut db, env, &mut inspector);
-        evm.transact_raw(tx.clone()).map_err(evm_error)?
-    };
-    inspector.get_result(None, &tx, &block_env, &executed, &mut db).map_err(|e| invalid(&e))
 }
 
 /// One request, ready to be executed with any gas limit.
@@ -323,7 +305,7 @@ fn call_tx(request: &TransactionRequest, chain_id: u64, db: &mut CallDb) -> Resu
     Ok(OpTransaction { base, enveloped_tx: Some(Bytes::new()), deposit: Default::default() })
 }
 
-fn evm_error<E: std::fmt::Display>(error: EVMError<StoreError, E>) -> CallError {
+pub(crate) fn evm_error<E: std::fmt::Display>(error: EVMError<StoreError, E>) -> CallError {
     match error {
         EVMError::Database(error) => CallError::Store(error),
         EVMError::Transaction(error) => CallError::Invalid(error.to_string()),

@@ -32,6 +32,9 @@ use crate::{
 const BLOCK_EVENTS_MAX: usize = 1_024;
 /// Pool events that a slow subscriber may lag before it misses some.
 const TX_EVENTS_MAX: usize = 16_384;
+/// Seconds that a development chain's clock may be ahead in all: ten years, more than any lock or window lasts. Blocks keep
+/// their time for good, so a clock that is far ahead leaves a chain without use.
+const CLOCK_AHEAD_MAX_S: u64 = 10 * 365 * 86_400;
 /// Prefix of an account that delegates to code (EIP-7702).
 const DELEGATION_PREFIX: [u8; 3] = [0xef, 0x01, 0x00];
 
@@ -170,11 +173,17 @@ impl Chain {
     /// # Errors
     /// [`SubmitError`] with the rule that it breaks.
     pub async fn submit(&self, encoded: Bytes) -> Result<B256, SubmitError> {
+        let internal = |error: tokio::task::JoinError| SubmitError::Internal(error.to_string());
         let inner = self.inner.clone();
-        let offered = tokio::task::spawn_blocking(move || inner.offer(encoded)).await;
-        let (hash, written) = offered.map_err(|error| SubmitError::Internal(error.to_string()))??;
-        let outcome = written.await.map_err(|_| SubmitError::Closed).flatten();
-        self.inner.acknowledge(hash, outcome)
+        // A task of its own: what is in the pool must be settled also when its sender no longer waits for the answer.
+        let settled = tokio::spawn(async move {
+            let offering = inner.clone();
+            let offered = tokio::task::spawn_blocking(move || offering.offer(encoded)).await;
+            let (hash, written) = offered.map_err(internal)??;
+            let outcome = written.await.map_err(|_| SubmitError::Closed).flatten();
+            inner.acknowledge(hash, outcome)
+        });
+        settled.await.map_err(internal)?
     }
 
     /// [`Chain::submit`] for callers outside an async runtime.
@@ -197,8 +206,9 @@ impl Chain {
     /// # Errors
     /// [`StoreError`] if the database failed.
     pub fn pending_nonce(&self, account: &Address) -> Result<u64, StoreError> {
-        let mined = self.inner.sender_state(account)?.nonce;
+        // In this order: a block that is made between the two moves transactions from the pool into the state.
         let pending = self.inner.pool.lock().pending_nonce(account);
+        let mined = self.inner.sender_state(account)?.nonce;
         Ok(pending.map_or(mined, |pending| pending.max(mined)))
     }
 
@@ -221,12 +231,18 @@ impl Chain {
     /// Moves the clock of later blocks ahead and returns how far it is ahead in all, in seconds.
     ///
     /// # Errors
-    /// [`DevelopmentError`] unless this is a development chain.
+    /// [`DevelopmentError`] unless this is a development chain, or beyond ten years in all.
     pub fn increase_time(&self, seconds: u64) -> Result<u64, DevelopmentError> {
         if !self.inner.config.development {
             return Err(DevelopmentError::NotDevelopment);
         }
-        Ok(self.inner.clock_ahead_s.fetch_add(seconds, Ordering::Relaxed) + seconds)
+        let further = |ahead: u64| ahead.checked_add(seconds).filter(|ahead| *ahead <= CLOCK_AHEAD_MAX_S);
+        let moved = self.inner.clock_ahead_s.fetch_update(Ordering::Relaxed, Ordering::Relaxed, further);
+        moved.map(|before| before + seconds).map_err(|ahead| DevelopmentError::TooFarAhead {
+            ahead,
+            asked: seconds,
+            limit: CLOCK_AHEAD_MAX_S,
+        })
     }
 
     /// Makes a block now, also an empty one.
@@ -238,7 +254,11 @@ impl Chain {
             return Err(DevelopmentError::NotDevelopment);
         }
         let (done, mined) = oneshot::channel();
-        self.inner.wake.call(|calls| calls.mine.push(done));
+        self.inner.wake.call(|calls| {
+            if !calls.stop {
+                calls.mine.push(done);
+            }
+        });
         mined.await.map_err(|_| DevelopmentError::Closed)?.map_err(DevelopmentError::NoBlocks)
     }
 }
@@ -284,10 +304,10 @@ impl Inner {
         let tx = self.check(encoded.clone())?;
         let hash = tx.hash();
         self.insert(tx)?;
-        let written = self.journal.lock().as_ref().ok_or(SubmitError::Closed)?.append(encoded);
-        let written = written.inspect_err(|_| {
-            self.pool.lock().remove(&hash);
-        })?;
+        let journal = self.journal.lock();
+        let appended = journal.as_ref().ok_or(SubmitError::Closed).and_then(|journal| journal.append(encoded));
+        drop(journal);
+        let written = appended.inspect_err(|_| self.take_back(&hash))?;
         Ok((hash, written))
     }
 
@@ -315,18 +335,28 @@ impl Inner {
             }
         }
         let state = SenderState { nonce: account.nonce, balance: account.balance };
-        pool.insert(tx, state).map(|_| ())
+        pool.insert(tx, state)
     }
 
     /// After the journal answered: the transaction counts, or it is taken back.
     fn acknowledge(&self, hash: B256, outcome: Result<(), SubmitError>) -> Result<B256, SubmitError> {
         if let Err(error) = outcome {
-            self.pool.lock().remove(&hash);
+            self.take_back(&hash);
             return Err(error);
         }
+        self.pool.lock().settle(&hash);
         self.pending.send(hash).ok();
         self.wake.call(|calls| calls.transactions = true);
         Ok(hash)
+    }
+
+    /// A transaction that cannot be journaled goes; what was acknowledged and had to go for it comes back.
+    fn take_back(&self, hash: &B256) {
+        if let Err(error) = self.pool.lock().take_back(hash, |sender| self.sender_state(sender)) {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "could not take displaced transactions back into the pool");
+        }
+        self.wake.call(|calls| calls.transactions = true);
     }
 
     /// Takes journaled transactions back; those that were mined or became invalid fall away.
@@ -334,7 +364,9 @@ impl Inner {
         let checked: Vec<_> = journaled.into_par_iter().map(|bytes| self.check(bytes)).collect();
         let mut kept = 0usize;
         for tx in checked.into_iter().flatten() {
+            let hash = tx.hash();
             kept += usize::from(self.insert(tx).is_ok());
+            self.pool.lock().settle(&hash);
         }
         if kept > 0 {
             tracing::info!(transactions = kept, "took back acknowledged transactions");
@@ -354,7 +386,13 @@ impl Head {
         let mut db = revm::database::WrapDatabaseRef(view);
         let op_spec = spec.op_spec();
         let l1 = L1BlockInfo::try_fetch(&mut db, U256::from(header.number), op_spec)?;
-        let validator = Validator { chain_id: spec.chain_id, block_gas_limit: header.gas_limit, spec: op_spec, l1 };
+        let validator = Validator {
+            chain_id: spec.chain_id,
+            block_gas_limit: header.gas_limit,
+            spec: op_spec,
+            l1,
+            base_fee_floor_wei: spec.base_fee_floor(&header),
+        };
         Ok(Self { next_base_fee_wei: spec.next_base_fee(&header), header, validator })
     }
 }

@@ -149,7 +149,9 @@ pub struct RpcLimits {
     pub logs_max: usize,
     /// Polling filters alive at a time.
     pub filters_max: usize,
-    /// Calls, estimates and traces executing at a time; more wait.
+    /// Requests being worked on at a time, those that wait included; more are refused.
+    pub calls_max: usize,
+    /// Calls, estimates, traces and long reads executing at a time; more wait.
     pub executions_max: usize,
 }
 
@@ -164,6 +166,7 @@ impl Default for RpcLimits {
             log_blocks_max: 10_000,
             logs_max: 20_000,
             filters_max: 1_000,
+            calls_max: 1_024,
             executions_max: 16,
         }
     }

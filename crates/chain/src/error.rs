@@ -259,6 +259,14 @@ pub enum SubmitError {
         /// Its fee cap.
         cap: u128,
     },
+    /// A fee cap below every base fee that a later block can have; it could wait for ever.
+    #[error("max fee per gas less than block base fee: maxFeePerGas: {cap}, baseFee: {floor} at the least")]
+    FeeCapTooLow {
+        /// Its fee cap.
+        cap: u128,
+        /// The lowest base fee that a later block can have.
+        floor: u64,
+    },
     /// Init code too long.
     #[error("max initcode size exceeded: code size {size}, limit {limit}")]
     InitCode {
@@ -354,6 +362,12 @@ pub enum CallError {
     /// The transaction is not known.
     #[error("transaction not found")]
     UnknownTransaction,
+    /// A trace grew too long.
+    #[error("the trace records more than {limit} bytes: trace less, or give the call less gas")]
+    TraceTooLong {
+        /// The limit in bytes.
+        limit: usize,
+    },
     /// The database failed, or state is no longer kept.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -385,6 +399,22 @@ pub enum LogsError {
         /// The limit.
         limit: usize,
     },
+    /// The filter names too many addresses.
+    #[error("the filter names {count} addresses; at most {limit} are allowed")]
+    TooManyAddresses {
+        /// How many it names.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The filter names too many topics in one of its four places.
+    #[error("the filter names {count} topics in one place; at most {limit} are allowed")]
+    TooManyTopics {
+        /// How many it names.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The block hash is not known.
     #[error("unknown block")]
     UnknownBlock,
@@ -400,6 +430,16 @@ pub enum DevelopmentError {
     /// The chain is not a development chain.
     #[error("only a development chain can do this")]
     NotDevelopment,
+    /// The clock would be too far ahead.
+    #[error("the clock is {ahead} s ahead and cannot go {asked} s further; at most {limit} s ahead in all")]
+    TooFarAhead {
+        /// How far it is ahead, in seconds.
+        ahead: u64,
+        /// How much further was asked for, in seconds.
+        asked: u64,
+        /// The limit in seconds.
+        limit: u64,
+    },
     /// No block can be made at present.
     #[error("{0}")]
     NoBlocks(String),

@@ -17,6 +17,7 @@ mod rpc;
 mod spec;
 pub mod state;
 pub mod store;
+mod trace;
 
 pub use call::CallOverrides;
 pub use chain::{BlockWithReceipts, Chain};

@@ -12,7 +12,7 @@ use alloy_trie::EMPTY_ROOT_HASH;
 use tokio::sync::oneshot;
 
 use crate::{
-    chain::{BlockWithReceipts, Head, Inner, sender_state},
+    chain::{BlockWithReceipts, Calls, Head, Inner, sender_state},
     error::{BuildBlockError, OpenChainError, StoreError},
     execute::{BlockAttributes, execute_block},
     l1::{DevL1, L1Values, l1_info_deposit},
@@ -59,6 +59,7 @@ impl Producer {
     }
 
     fn run(mut self, chain: &Weak<Inner>) {
+        let _ended = Ended(chain.clone());
         while let Some(chain) = chain.upgrade() {
             match wait(&chain) {
                 Due::Stop => return,
@@ -128,7 +129,7 @@ impl Producer {
             return Ok(());
         }
         let view = chain.store.latest().map_err(stored)?;
-        let attributes = self.attributes(chain, &view, &parent).map_err(stored)?;
+        let attributes = self.attributes(chain, &view, &parent)?;
         let started = Instant::now();
         let block = execute_block(&chain.spec, view, &parent, attributes, &mut best)?;
         let executed = started.elapsed();
@@ -158,9 +159,11 @@ impl Producer {
         chain: &Inner,
         view: &StateView,
         parent: &Sealed<Header>,
-    ) -> Result<BlockAttributes, StoreError> {
-        let timestamp_s = next_timestamp(chain, parent);
-        let origin = self.l1.origin(timestamp_s, parent_origin(view, parent)?);
+    ) -> Result<BlockAttributes, BuildBlockError> {
+        let timestamp_s = next_timestamp(chain, parent)?;
+        let before = parent_origin(view, parent);
+        let before = before.map_err(|source| BuildBlockError::Store { number: parent.number + 1, source })?;
+        let origin = self.l1.origin(timestamp_s, before);
         Ok(BlockAttributes {
             timestamp_s,
             prev_randao: origin.prev_randao,
@@ -169,6 +172,24 @@ impl Producer {
             extra_data: parent.extra_data.clone(),
             deposits: vec![l1_info_deposit(chain.spec.fork, &chain.config.system, &origin)],
         })
+    }
+}
+
+/// Tells everyone that no further block comes, also when a fault ends the thread.
+struct Ended(Weak<Inner>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let Some(chain) = self.0.upgrade() else { return };
+        if thread::panicking() {
+            let trouble = "blocks are no longer made: a fault ended the thread that makes them; start the node again";
+            tracing::error!("{trouble}");
+            chain.trouble.send_replace(Some(trouble.into()));
+        }
+        chain.wake.call(|calls| {
+            calls.stop = true;
+            calls.mine.clear();
+        });
     }
 }
 
@@ -182,12 +203,15 @@ fn parent_origin(view: &StateView, parent: &Sealed<Header>) -> Result<Option<(u6
 /// Time of the next block: after its parent, not before now, and with regular blocks on the
 /// grid that starts at genesis. (A derived chain will demand exactly one step after the parent;
 /// until then a node that was down continues at the present.)
-fn next_timestamp(chain: &Inner, parent: &Header) -> u64 {
+fn next_timestamp(chain: &Inner, parent: &Header) -> Result<u64, BuildBlockError> {
     let now = chain.now().as_secs();
     let step = chain.config.block_time_s.max(1);
-    let earliest = parent.timestamp() + step;
+    let earliest = parent.timestamp().checked_add(step).ok_or_else(|| BuildBlockError::Execution {
+        number: parent.number + 1,
+        reason: format!("no block time comes after {}", parent.timestamp()),
+    })?;
     let late_by = now.saturating_sub(earliest);
-    earliest + late_by / step * step
+    Ok(earliest + late_by / step * step)
 }
 
 fn wait(chain: &Inner) -> Due {
@@ -201,13 +225,13 @@ fn wait(chain: &Inner) -> Due {
             while !calls.stop && !chain.wake.changed.wait_until(&mut calls, batch).timed_out() {}
         }
     } else if calls.mine.is_empty() && !calls.stop {
-        let due = Duration::from_secs(chain.head.read().header.timestamp + chain.config.block_time_s);
+        let due = chain.head.read().header.timestamp.saturating_add(chain.config.block_time_s);
         let step = Duration::from_secs(chain.config.block_time_s);
-        let until_due = due.saturating_sub(chain.now()).min(step);
-        let woken_early = !chain.wake.changed.wait_for(&mut calls, until_due).timed_out();
-        if woken_early && calls.mine.is_empty() && !calls.stop {
-            return Due::Nothing;
-        }
+        // One deadline a block, which does not follow the system's clock: with one that is behind the head, each
+        // transaction that arrives would put the block off by a step.
+        let deadline = Instant::now() + Duration::from_secs(due).saturating_sub(chain.now()).min(step);
+        let is_due = |calls: &mut Calls| calls.stop || !calls.mine.is_empty();
+        while !is_due(&mut calls) && !chain.wake.changed.wait_until(&mut calls, deadline).timed_out() {}
     }
     if calls.stop {
         return Due::Stop;
@@ -278,4 +302,26 @@ fn announce(
     }
     chain.blocks.send(Arc::new(block)).ok();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Chain, ChainConfig, DevelopmentError};
+
+    #[tokio::test]
+    async fn a_fault_that_ends_the_thread_is_told_to_everyone() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let genesis = alloy_genesis::Genesis { gas_limit: 30_000_000, ..Default::default() };
+        let chain = Chain::open(ChainConfig::new(dir.path(), genesis).instant()).expect("a fresh chain opens");
+        let ended = Ended(Arc::downgrade(&chain.inner));
+        let faulty = thread::spawn(move || {
+            let _ended = ended;
+            panic!("a fault");
+        });
+        faulty.join().expect_err("it panics");
+        let trouble = chain.trouble().borrow().clone();
+        assert!(trouble.is_some_and(|trouble| trouble.starts_with("blocks are no longer made: a fault")));
+        assert!(matches!(chain.mine().await, Err(DevelopmentError::Closed)));
+    }
 }

@@ -16,12 +16,35 @@ use crate::{
     store::StateView,
 };
 
+/// Addresses that a filter may name.
+const FILTER_ADDRESSES_MAX: usize = 1_000;
+/// Topics that a filter may name in each of its four places.
+const FILTER_TOPICS_MAX: usize = 1_000;
+
+/// Checks the length of a filter, which is kept as long as a subscription and compared with every log.
+///
+/// # Errors
+/// [`LogsError::TooManyAddresses`] or [`LogsError::TooManyTopics`].
+pub(crate) fn check_filter(filter: &Filter) -> Result<(), LogsError> {
+    let (count, limit) = (filter.address.len(), FILTER_ADDRESSES_MAX);
+    if count > limit {
+        return Err(LogsError::TooManyAddresses { count, limit });
+    }
+    let (count, limit) = (filter.topics.iter().map(|topic| topic.len()).max().unwrap_or(0), FILTER_TOPICS_MAX);
+    if count > limit {
+        return Err(LogsError::TooManyTopics { count, limit });
+    }
+    Ok(())
+}
+
 impl Chain {
     /// Logs that match `filter`, in block order.
     ///
     /// # Errors
-    /// [`LogsError`] if the range or the result exceeds the limits of the configuration.
+    /// [`LogsError`] if the range or the result exceeds the limits of the configuration, or the filter names more than
+    /// 1,000 addresses or topics in one place.
     pub fn logs(&self, filter: &Filter) -> Result<Vec<Log>, LogsError> {
+        check_filter(filter)?;
         let view = self.inner.store.latest()?;
         let (from, to) = self.log_range(&view, filter)?;
         let limit = self.inner.config.rpc.logs_max;

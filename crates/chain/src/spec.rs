@@ -126,13 +126,24 @@ impl ChainSpec {
         (denominator > 0 && elasticity > 0).then_some(FeeMarket { denominator, elasticity, min_base_fee_wei })
     }
 
-    /// Base fee of the block after `parent` (specs.optimism.io: Holocene and Jovian, "base fee").
-    pub fn next_base_fee(&self, parent: &Header) -> u64 {
-        let market = self.fee_market(&parent.extra_data).unwrap_or(FeeMarket {
+    fn fee_market_after(&self, parent: &Header) -> FeeMarket {
+        self.fee_market(&parent.extra_data).unwrap_or(FeeMarket {
             denominator: DEFAULT_DENOMINATOR,
             elasticity: DEFAULT_ELASTICITY,
             min_base_fee_wei: 0,
-        });
+        })
+    }
+
+    /// The lowest base fee that any block after `parent` can have: it falls by a whole number of denominators' parts of
+    /// itself, so not at all any more once it is below the denominator.
+    pub(crate) fn base_fee_floor(&self, parent: &Header) -> u64 {
+        let market = self.fee_market_after(parent);
+        self.next_base_fee(parent).min(u64::from(market.denominator) - 1).max(market.min_base_fee_wei)
+    }
+
+    /// Base fee of the block after `parent` (specs.optimism.io: Holocene and Jovian, "base fee").
+    pub fn next_base_fee(&self, parent: &Header) -> u64 {
+        let market = self.fee_market_after(parent);
         let params = BaseFeeParams::new(market.denominator.into(), market.elasticity.into());
         let footprint = match self.fork {
             OpFork::Isthmus => 0,

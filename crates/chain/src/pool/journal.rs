@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -67,34 +67,31 @@ impl Journal {
     /// acknowledged, ends the list.
     pub(crate) fn read(dir: &Path) -> Result<Vec<Bytes>, OpenChainError> {
         let path = dir.join(JOURNAL_FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
+        let failed = |source| OpenChainError::Journal { path: path.clone(), source };
+        let mut file = match File::open(&path) {
+            Ok(file) => BufReader::new(file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(OpenChainError::Journal { path, source }),
+            Err(source) => return Err(failed(source)),
         };
-        let Some((head, mut rest)) = bytes.split_first_chunk::<5>() else { return Ok(Vec::new()) };
+        let Some(head) = read_whole::<5>(&mut file).map_err(failed)? else { return Ok(Vec::new()) };
         if head[4] > JOURNAL_VERSION {
             return Err(OpenChainError::NewerFormat { path, found: head[4], known: JOURNAL_VERSION });
         }
-        if *head != header() {
-            let source = io::Error::new(io::ErrorKind::InvalidData, "not a pool journal");
-            return Err(OpenChainError::Journal { path, source });
+        if head != header() {
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, "not a pool journal")));
         }
         let mut txs = Vec::new();
-        while let Some((tx, after)) = read_record(rest) {
-            txs.push(Bytes::copy_from_slice(tx));
-            rest = after;
+        while let Some(tx) = read_record(&mut file).map_err(failed)? {
+            txs.push(tx);
         }
         Ok(txs)
     }
 
     /// Rewrites the journal with what `pool` holds and starts to append to it.
     pub(crate) fn start(dir: &Path, pool: Arc<Mutex<Pool>>) -> Result<Self, OpenChainError> {
-        let path = dir.join(JOURNAL_FILE);
-        let live = pool.lock().encoded();
-        let file = rewrite(&path, &live).map_err(|source| OpenChainError::Journal { path: path.clone(), source })?;
+        let writer = Writer::new(dir.join(JOURNAL_FILE), pool);
+        let writer = writer.map_err(|source| OpenChainError::Journal { path: dir.join(JOURNAL_FILE), source })?;
         let (queue, waiting) = sync_channel(WAITING_MAX);
-        let writer = Writer { path, file, appended: 0, pool };
         let writer = thread::Builder::new()
             .name("pool-journal".into())
             .spawn(move || writer.run(&waiting))
@@ -123,40 +120,71 @@ impl Drop for Journal {
     }
 }
 
-fn read_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (check, rest) = rest.split_first_chunk::<4>()?;
-    let length = u32::from_be_bytes(*length) as usize;
-    if length > TX_BYTES_MAX {
-        return None;
+/// The next `N` bytes; `None` if the file ends before.
+fn read_whole<const N: usize>(file: &mut impl Read) -> io::Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
     }
-    let (tx, rest) = rest.split_at_checked(length)?;
-    (keccak256(tx)[..4] == *check).then_some((tx, rest))
 }
 
-/// Writes a new journal beside the old one and puts it in its place in one step.
-fn rewrite(path: &Path, live: &[Bytes]) -> io::Result<File> {
-    let fresh = path.with_extension("journal.new");
-    let mut bytes = header().to_vec();
-    live.iter().for_each(|tx| bytes.extend(encode_journal_record(tx)));
-    let mut file = File::create(&fresh)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    if let Some(dir) = path.parent() {
-        File::open(dir)?.sync_all()?;
+/// The next record; `None` if there is no whole one.
+fn read_record(file: &mut impl Read) -> io::Result<Option<Bytes>> {
+    let Some(length) = read_whole::<4>(file)? else { return Ok(None) };
+    let Some(check) = read_whole::<4>(file)? else { return Ok(None) };
+    let length = u32::from_be_bytes(length) as usize;
+    if length > TX_BYTES_MAX {
+        return Ok(None);
     }
-    OpenOptions::new().append(true).open(path)
+    let mut tx = Vec::with_capacity(length);
+    file.take(length as u64).read_to_end(&mut tx)?;
+    let whole = tx.len() == length && keccak256(&tx)[..4] == check;
+    Ok(whole.then(|| tx.into()))
+}
+
+/// A new journal beside the old one, whole and on disk, and all that is needed to put it in its place: once it has the old
+/// one's name, what is appended must go to this file.
+struct Fresh {
+    path: PathBuf,
+    file: File,
+    dir: File,
+}
+
+impl Fresh {
+    fn write(path: &Path, live: &[Bytes]) -> io::Result<Self> {
+        let fresh = path.with_extension("journal.new");
+        let mut bytes = BufWriter::new(File::create(&fresh)?);
+        bytes.write_all(&header())?;
+        for tx in live {
+            bytes.write_all(&encode_journal_record(tx))?;
+        }
+        bytes.into_inner()?.sync_all()?;
+        let file = OpenOptions::new().append(true).open(&fresh)?;
+        let dir = File::open(path.parent().unwrap_or(Path::new(".")))?;
+        Ok(Self { path: fresh, file, dir })
+    }
 }
 
 struct Writer {
     path: PathBuf,
     file: File,
     appended: u64,
+    /// Whether what is appended could be lost with the present file, so that a new one must be written first.
+    broken: bool,
     pool: Arc<Mutex<Pool>>,
 }
 
 impl Writer {
+    /// Starts with a journal of what `pool` holds.
+    fn new(path: PathBuf, pool: Arc<Mutex<Pool>>) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let mut writer = Self { path, file, appended: 0, broken: true, pool };
+        writer.rewrite()?;
+        Ok(writer)
+    }
+
     fn run(mut self, waiting: &Receiver<Waiting>) {
         while let Ok(first) = waiting.recv() {
             let mut batch = vec![first];
@@ -172,24 +200,38 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Waiting]) -> io::Result<()> {
+        if self.broken {
+            self.rewrite()?;
+        }
         let mut bytes = Vec::new();
         batch.iter().for_each(|entry| bytes.extend(encode_journal_record(&entry.tx)));
         let before = self.file.metadata()?.len();
         let written = self.file.write_all(&bytes).and_then(|()| self.file.sync_data());
         if written.is_err() {
             // A half-written record must not hide those that follow it.
-            self.file.set_len(before)?;
+            self.broken = self.file.set_len(before).is_err();
         }
         self.appended += bytes.len() as u64;
         written
     }
 
     fn compact(&mut self) {
-        let live = self.pool.lock().encoded();
-        match rewrite(&self.path, &live) {
-            Ok(file) => self.file = file,
-            Err(error) => tracing::warn!(%error, "could not compact the pool journal"),
+        if let Err(error) = self.rewrite() {
+            tracing::warn!(%error, "could not compact the pool journal");
         }
         self.appended = 0;
+    }
+
+    /// Replaces the journal by one of what the pool holds now. The old one goes on being used if that fails early; if it
+    /// fails later, nothing is acknowledged until it has succeeded.
+    fn rewrite(&mut self) -> io::Result<()> {
+        let live = self.pool.lock().encoded();
+        let fresh = Fresh::write(&self.path, &live)?;
+        self.broken = true;
+        fs::rename(&fresh.path, &self.path)?;
+        self.file = fresh.file;
+        fresh.dir.sync_all()?;
+        self.broken = false;
+        Ok(())
     }
 }

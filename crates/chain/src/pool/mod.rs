@@ -3,6 +3,9 @@
 
 mod best;
 mod journal;
+mod room;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::{
@@ -86,6 +89,8 @@ pub(crate) struct Pool {
     limits: PoolLimits,
     senders: HashMap<Address, SenderQueue>,
     by_hash: HashMap<B256, Arc<PooledTx>>,
+    /// What had to go for transactions that are not acknowledged yet: it is to come back if they cannot be.
+    displaced: HashMap<B256, Vec<Arc<PooledTx>>>,
     bytes: usize,
     arrivals: u64,
 }
@@ -101,7 +106,14 @@ pub struct PoolStatus {
 
 impl Pool {
     pub(crate) fn new(limits: PoolLimits) -> Self {
-        Self { limits, senders: HashMap::new(), by_hash: HashMap::new(), bytes: 0, arrivals: 0 }
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_hash: HashMap::new(),
+            displaced: HashMap::new(),
+            bytes: 0,
+            arrivals: 0,
+        }
     }
 
     pub(crate) fn get(&self, hash: &B256) -> Option<Arc<PooledTx>> {
@@ -117,36 +129,82 @@ impl Pool {
         self.senders.get(sender).map(SenderQueue::pending_nonce)
     }
 
-    /// Accepts `tx`, whose sender has `state`. Says whether it can be mined now.
+    /// Accepts `tx`, whose sender has `state`. What it replaces, and what makes room for it, is kept until it is settled or
+    /// taken back.
     ///
     /// # Errors
     /// [`SubmitError`] with the rule that it breaks; the pool is then unchanged.
-    pub(crate) fn insert(&mut self, mut tx: PooledTx, state: SenderState) -> Result<Arc<PooledTx>, SubmitError> {
+    pub(crate) fn insert(&mut self, mut tx: PooledTx, state: SenderState) -> Result<(), SubmitError> {
         let hash = tx.hash();
-        if self.by_hash.contains_key(&hash) {
+        if self.contains(&hash) {
             return Err(SubmitError::AlreadyKnown);
         }
         self.check_nonce(&tx, state)?;
         self.check_funds(&tx, state)?;
         let replaced = self.check_replacement(&tx)?;
         if replaced.is_none() {
-            self.check_room(&tx)?;
+            self.check_sender_limit(&tx)?;
+        }
+        let mut displaced = self.make_room(&tx, replaced.as_deref())?;
+        if let Some(old) = replaced {
+            self.remove(&old.hash());
+            displaced.push(old);
         }
         tx.arrival = self.arrivals;
         self.arrivals += 1;
-        let tx = Arc::new(tx);
-        if let Some(old) = replaced {
-            self.remove(&old);
+        self.link(Arc::new(tx), state);
+        if !displaced.is_empty() {
+            self.displaced.insert(hash, displaced);
         }
+        Ok(())
+    }
+
+    /// The transaction `hash` is acknowledged: what it displaced is gone for good.
+    pub(crate) fn settle(&mut self, hash: &B256) {
+        self.displaced.remove(hash);
+    }
+
+    /// The transaction `hash` cannot be acknowledged: it goes, and what it displaced comes back.
+    pub(crate) fn take_back<E>(
+        &mut self,
+        hash: &B256,
+        mut state_of: impl FnMut(&Address) -> Result<SenderState, E>,
+    ) -> Result<(), E> {
+        self.remove(hash);
+        let owed = self.displaced.remove(hash).unwrap_or_default();
+        // What displaced it meanwhile now owes what it owed.
+        let mut heirs = self.displaced.values_mut();
+        if let Some(heir) = heirs.find(|heir| heir.iter().any(|tx| tx.hash() == *hash)) {
+            heir.retain(|tx| tx.hash() != *hash);
+            heir.extend(owed);
+            return Ok(());
+        }
+        for tx in owed {
+            let state = state_of(&tx.tx.signer())?;
+            self.restore(tx, state);
+        }
+        Ok(())
+    }
+
+    /// Takes `tx` in again if it can still be mined and its place is free.
+    fn restore(&mut self, tx: Arc<PooledTx>, state: SenderState) {
+        let queue = self.senders.get(&tx.tx.signer());
+        let taken = queue.is_some_and(|queue| queue.by_nonce.contains_key(&tx.nonce()));
+        let good = self.check_nonce(&tx, state).and_then(|()| self.check_funds(&tx, state)).is_ok();
+        if good && !taken && self.fits(&tx, None) {
+            self.link(tx, state);
+        }
+    }
+
+    fn link(&mut self, tx: Arc<PooledTx>, state: SenderState) {
         let queue = self.senders.entry(tx.tx.signer()).or_default();
         if state.nonce >= queue.state.nonce {
             queue.state = state;
         }
-        queue.by_nonce.insert(tx.nonce(), tx.clone());
         queue.cost = queue.cost.saturating_add(tx.cost);
         self.bytes += tx.encoded.len();
-        self.by_hash.insert(hash, tx.clone());
-        Ok(tx)
+        self.by_hash.insert(tx.hash(), tx.clone());
+        queue.by_nonce.insert(tx.nonce(), tx);
     }
 
     fn check_nonce(&self, tx: &PooledTx, state: SenderState) -> Result<(), SubmitError> {
@@ -170,7 +228,7 @@ impl Pool {
         Ok(())
     }
 
-    fn check_replacement(&self, tx: &PooledTx) -> Result<Option<B256>, SubmitError> {
+    fn check_replacement(&self, tx: &PooledTx) -> Result<Option<Arc<PooledTx>>, SubmitError> {
         let queue = self.senders.get(&tx.tx.signer());
         let Some(old) = queue.and_then(|queue| queue.by_nonce.get(&tx.nonce())) else {
             return Ok(None);
@@ -185,34 +243,23 @@ impl Pool {
         if !fee_cap || !(tip_kept_at_zero || enough(tip(old), tip(tx))) {
             return Err(SubmitError::Underpriced);
         }
-        Ok(Some(old.hash()))
+        Ok(Some(old.clone()))
     }
 
-    fn check_room(&mut self, tx: &PooledTx) -> Result<(), SubmitError> {
+    fn check_sender_limit(&self, tx: &PooledTx) -> Result<(), SubmitError> {
         let limit = self.limits.per_sender_max;
         let queue = self.senders.get(&tx.tx.signer());
         if queue.is_some_and(|queue| queue.by_nonce.len() >= limit) {
             return Err(SubmitError::SenderLimit { limit });
         }
-        let full =
-            self.by_hash.len() >= self.limits.transactions_max || self.bytes + tx.encoded.len() > self.limits.bytes_max;
-        if full && !self.evict_gapped(&tx.tx.signer()) {
-            return Err(SubmitError::PoolFull);
-        }
         Ok(())
     }
 
-    /// Makes room by dropping one transaction that a nonce gap keeps from being mined.
-    fn evict_gapped(&mut self, except: &Address) -> bool {
-        let gapped = self.senders.iter().filter(|(sender, _)| *sender != except);
-        let mut last = gapped.filter_map(|(_, queue)| {
-            let (nonce, tx) = queue.by_nonce.last_key_value()?;
-            (*nonce >= queue.pending_nonce()).then(|| (tx.arrival, tx.hash()))
-        });
-        let first = last.next();
-        let Some(newest) = first.map(|first| last.fold(first, std::cmp::max)) else { return false };
-        self.remove(&newest.1);
-        true
+    /// Whether there is room for `tx` once `replaced` is gone.
+    fn fits(&self, tx: &PooledTx, replaced: Option<&PooledTx>) -> bool {
+        let (transactions, bytes) = replaced.map_or((0, 0), |old| (1, old.encoded.len()));
+        self.by_hash.len() - transactions < self.limits.transactions_max
+            && self.bytes - bytes + tx.encoded.len() <= self.limits.bytes_max
     }
 
     pub(crate) fn remove(&mut self, hash: &B256) -> Option<Arc<PooledTx>> {
@@ -285,8 +332,9 @@ impl Pool {
         (pending, queued)
     }
 
+    /// All that the journal must hold, oldest first.
     pub(crate) fn encoded(&self) -> Vec<Bytes> {
-        let mut all: Vec<_> = self.by_hash.values().collect();
+        let mut all: Vec<_> = self.by_hash.values().chain(self.displaced.values().flatten()).collect();
         all.sort_by_key(|tx| tx.arrival);
         all.into_iter().map(|tx| tx.encoded.clone()).collect()
     }

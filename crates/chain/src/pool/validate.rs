@@ -45,6 +45,8 @@ pub(crate) struct Validator {
     pub(crate) block_gas_limit: u64,
     pub(crate) spec: OpSpecId,
     pub(crate) l1: L1BlockInfo,
+    /// The lowest base fee that a later block can have.
+    pub(crate) base_fee_floor_wei: u64,
 }
 
 impl Validator {
@@ -55,7 +57,7 @@ impl Validator {
     pub(crate) fn check(&self, tx: Recovered<OpTxEnvelope>, encoded: Bytes) -> Result<PooledTx, SubmitError> {
         self.check_chain(tx.inner())?;
         self.check_gas(tx.inner())?;
-        check_fees(tx.inner())?;
+        self.check_fees(tx.inner())?;
         let data_fee = self.l1.clone().tx_cost(&encoded, U256::from(tx.gas_limit()), self.spec);
         let gas_fee = U256::from(tx.gas_limit()).saturating_mul(U256::from(tx.max_fee_per_gas()));
         let cost = gas_fee.saturating_add(tx.value()).saturating_add(data_fee);
@@ -90,12 +92,14 @@ impl Validator {
         }
         Ok(())
     }
-}
 
-fn check_fees(tx: &OpTxEnvelope) -> Result<(), SubmitError> {
-    let cap = tx.max_fee_per_gas();
-    match tx.max_priority_fee_per_gas() {
-        Some(tip) if tip > cap => Err(SubmitError::TipAboveFeeCap { tip, cap }),
-        _ => Ok(()),
+    /// A fee cap that no later block can meet is refused: such a transaction would wait for ever, at no cost to its sender.
+    fn check_fees(&self, tx: &OpTxEnvelope) -> Result<(), SubmitError> {
+        let (cap, floor) = (tx.max_fee_per_gas(), self.base_fee_floor_wei);
+        match tx.max_priority_fee_per_gas() {
+            Some(tip) if tip > cap => Err(SubmitError::TipAboveFeeCap { tip, cap }),
+            _ if cap < floor.into() => Err(SubmitError::FeeCapTooLow { cap, floor }),
+            _ => Ok(()),
+        }
     }
 }

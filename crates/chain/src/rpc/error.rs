@@ -50,6 +50,7 @@ impl From<CallError> for ErrorObjectOwned {
                 Self::owned(REVERTED_CODE, error.to_string(), Some(output.clone()))
             }
             CallError::Store(error) => error.into(),
+            CallError::TraceTooLong { .. } => limit_exceeded(error.to_string()),
             other => server_error(other.to_string()),
         }
     }
@@ -66,7 +67,10 @@ impl From<LogsError> for ErrorObjectOwned {
         match error {
             LogsError::Store(error) => error.into(),
             LogsError::RangeReversed { .. } => invalid_params(error.to_string()),
-            LogsError::RangeTooLong { .. } | LogsError::TooMany { .. } => limit_exceeded(error.to_string()),
+            LogsError::RangeTooLong { .. }
+            | LogsError::TooMany { .. }
+            | LogsError::TooManyAddresses { .. }
+            | LogsError::TooManyTopics { .. } => limit_exceeded(error.to_string()),
             other => server_error(other.to_string()),
         }
     }

@@ -16,11 +16,12 @@ use op_alloy_rpc_types::{OpTransactionReceipt, Transaction};
 use super::{
     Context,
     convert::{RpcBlock, pending_transaction},
-    error::limit_exceeded,
+    error::{internal, limit_exceeded},
     fees,
 };
 use crate::{
     call::CallOverrides,
+    chain::Chain,
     error::{CallError, StoreError},
 };
 
@@ -183,7 +184,10 @@ impl EthApiServer for Context {
         newest: BlockNumberOrTag,
         percentiles: Option<Vec<f64>>,
     ) -> RpcResult<FeeHistory> {
-        self.read(move |chain| fees::history(chain, blocks, newest, percentiles)).await
+        // Percentiles are made from whole blocks.
+        let long = percentiles.as_ref().is_some_and(|percentiles| !percentiles.is_empty());
+        let work = move |chain: &Chain| fees::history(chain, blocks, newest, percentiles);
+        if long { self.execute(work).await } else { self.read(work).await }
     }
 
     async fn balance(&self, address: Address, block: Option<BlockId>) -> RpcResult<U256> {
@@ -315,7 +319,12 @@ impl EthApiServer for Context {
     }
 
     async fn send_raw_transaction(&self, bytes: Bytes) -> RpcResult<B256> {
-        Ok(self.chain.submit(bytes).await?)
+        let (call, chain) = (self.gate.enter()?, self.chain.clone());
+        let submitted = tokio::spawn(async move {
+            let _call = call;
+            chain.submit(bytes).await
+        });
+        Ok(submitted.await.map_err(|error| internal(error.to_string()))??)
     }
 
     async fn call(

@@ -13,7 +13,7 @@ use jsonrpsee::{
     core::{RpcResult, async_trait},
     proc_macros::rpc,
 };
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::sync::broadcast::{Receiver, error::TryRecvError};
 
@@ -21,7 +21,7 @@ use super::{
     Context,
     error::{limit_exceeded, server_error},
 };
-use crate::{chain::Chain, error::LogsError};
+use crate::{chain::Chain, error::LogsError, query::check_filter};
 
 /// A filter that nobody polls for so long is forgotten.
 const IDLE_S: u64 = 300;
@@ -81,6 +81,13 @@ impl Filters {
         Self { installed: Mutex::default(), filters_max }
     }
 
+    /// The filters, without those that nobody has polled for too long.
+    fn in_use(&self) -> MutexGuard<'_, HashMap<u64, Installed>> {
+        let mut installed = self.installed.lock();
+        installed.retain(|_, filter| filter.polled.elapsed() < Duration::from_secs(IDLE_S));
+        installed
+    }
+
     pub(super) fn with(self, context: Context) -> FilterContext {
         FilterContext { filters: Arc::new(self), context }
     }
@@ -95,8 +102,7 @@ pub(super) struct FilterContext {
 
 impl FilterContext {
     fn install(&self, kind: Kind) -> RpcResult<U64> {
-        let mut installed = self.filters.installed.lock();
-        installed.retain(|_, filter| filter.polled.elapsed() < Duration::from_secs(IDLE_S));
+        let mut installed = self.filters.in_use();
         let limit = self.filters.filters_max;
         if installed.len() >= limit {
             return Err(limit_exceeded(format!("{limit} filters are installed already; uninstall some")));
@@ -109,16 +115,22 @@ impl FilterContext {
 
     /// Takes hashes, or the range of logs to be read, of a filter.
     fn poll(&self, id: U64) -> RpcResult<Poll> {
-        let mut installed = self.filters.installed.lock();
+        let mut installed = self.filters.in_use();
         let filter = installed.get_mut(&id.to()).ok_or_else(|| server_error("filter not found"))?;
         filter.polled = Instant::now();
         let (from, to) = (filter.next_block, self.context.chain.head().number);
-        filter.next_block = filter.next_block.max(to + 1);
         Ok(match &mut filter.kind {
             Kind::Logs(logs) => Poll::Logs(logs.clone(), from, to),
             Kind::Blocks => Poll::Blocks(from, to),
             Kind::Pending(receiver) => Poll::Hashes(drain(receiver)),
         })
+    }
+
+    /// What lies in blocks up to `to` was read; until then it was not, and the next poll would read it again.
+    fn advance(&self, id: U64, to: u64) {
+        if let Some(filter) = self.filters.installed.lock().get_mut(&id.to()) {
+            filter.next_block = filter.next_block.max(to + 1);
+        }
     }
 }
 
@@ -126,6 +138,30 @@ enum Poll {
     Logs(Box<Filter>, u64, u64),
     Blocks(u64, u64),
     Hashes(Vec<B256>),
+}
+
+impl Poll {
+    fn last_block(&self) -> Option<u64> {
+        match self {
+            Self::Logs(_, _, to) | Self::Blocks(_, to) => Some(*to),
+            Self::Hashes(_) => None,
+        }
+    }
+
+    fn read(self, chain: &Chain) -> Result<Changes, LogsError> {
+        Ok(match self {
+            Self::Hashes(hashes) => Changes::Hashes(hashes),
+            Self::Logs(filter, from, to) => Changes::Logs(logs_between(chain, *filter, from, to)?),
+            Self::Blocks(from, to) => {
+                let view = chain.latest()?;
+                let mut hashes = Vec::new();
+                for number in from..=to {
+                    hashes.extend(view.header(number)?.map(|header| header.hash()));
+                }
+                Changes::Hashes(hashes)
+            }
+        })
+    }
 }
 
 fn drain(receiver: &mut Receiver<B256>) -> Vec<B256> {
@@ -159,6 +195,7 @@ fn logs_between(chain: &Chain, mut filter: Filter, from: u64, to: u64) -> Result
 #[async_trait]
 impl FilterApiServer for FilterContext {
     fn new_filter(&self, filter: Filter) -> RpcResult<U64> {
+        check_filter(&filter)?;
         self.install(Kind::Logs(Box::new(filter)))
     }
 
@@ -172,30 +209,23 @@ impl FilterApiServer for FilterContext {
 
     async fn filter_changes(&self, id: U64) -> RpcResult<Changes> {
         let poll = self.poll(id)?;
-        self.context
-            .read(move |chain| -> Result<Changes, LogsError> {
-                Ok(match poll {
-                    Poll::Hashes(hashes) => Changes::Hashes(hashes),
-                    Poll::Logs(filter, from, to) => Changes::Logs(logs_between(chain, *filter, from, to)?),
-                    Poll::Blocks(from, to) => {
-                        let view = chain.latest()?;
-                        let mut hashes = Vec::new();
-                        for number in from..=to {
-                            hashes.extend(view.header(number)?.map(|header| header.hash()));
-                        }
-                        Changes::Hashes(hashes)
-                    }
-                })
-            })
-            .await
+        let last = poll.last_block();
+        let changes = self.context.execute(move |chain| poll.read(chain)).await?;
+        if let Some(last) = last {
+            self.advance(id, last);
+        }
+        Ok(changes)
     }
 
     async fn filter_logs(&self, id: U64) -> RpcResult<Vec<Log>> {
-        let filter = match self.filters.installed.lock().get(&id.to()).map(|filter| &filter.kind) {
-            Some(Kind::Logs(filter)) => filter.clone(),
+        let filter = match self.filters.in_use().get_mut(&id.to()) {
+            Some(Installed { kind: Kind::Logs(filter), polled, .. }) => {
+                *polled = Instant::now();
+                filter.clone()
+            }
             _ => return Err(server_error("filter not found")),
         };
-        self.context.read(move |chain| chain.logs(&filter)).await
+        self.context.execute(move |chain| chain.logs(&filter)).await
     }
 
     fn uninstall_filter(&self, id: U64) -> RpcResult<bool> {

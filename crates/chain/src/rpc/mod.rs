@@ -7,11 +7,12 @@ mod error;
 mod eth;
 mod fees;
 mod filters;
+mod gate;
 mod net;
 mod pubsub;
 mod txpool;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::net::SocketAddr;
 
 use jsonrpsee::{
     Methods, RpcModule,
@@ -19,9 +20,9 @@ use jsonrpsee::{
     server::{BatchRequestConfig, IdProvider, Server, ServerConfig, ServerHandle},
     types::{ErrorObjectOwned, SubscriptionId},
 };
-use tokio::sync::Semaphore;
 use tower_http::cors::{Any, CorsLayer};
 
+use self::{dev::mark_web_page, gate::Gate};
 use crate::{chain::Chain, error::ServeError};
 
 /// Messages that may wait for a slow WebSocket client before its subscription stalls.
@@ -77,7 +78,7 @@ impl Chain {
         let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
         let server = Server::builder()
             .set_config(config)
-            .set_http_middleware(tower::ServiceBuilder::new().layer(cors))
+            .set_http_middleware(tower::ServiceBuilder::new().layer(cors).map_request(mark_web_page))
             .build(addr)
             .await
             .map_err(|source| match source.kind() {
@@ -98,9 +99,9 @@ impl Chain {
         use net::{NetApiServer, Web3ApiServer};
         use pubsub::PubSubApiServer;
         use txpool::TxpoolApiServer;
-        let context =
-            Context { chain: self.clone(), executions: Arc::new(Semaphore::new(self.inner.config.rpc.executions_max)) };
-        let filters = filters::Filters::new(self.inner.config.rpc.filters_max);
+        let limits = self.inner.config.rpc;
+        let context = Context { chain: self.clone(), gate: Gate::new(limits.calls_max, limits.executions_max) };
+        let filters = filters::Filters::new(limits.filters_max);
         let mut module = RpcModule::new(());
         let merged = module
             .merge(EthApiServer::into_rpc(context.clone()))
@@ -122,7 +123,7 @@ impl Chain {
 #[derive(Clone, Debug)]
 struct Context {
     chain: Chain,
-    executions: Arc<Semaphore>,
+    gate: Gate,
 }
 
 impl Context {
@@ -133,19 +134,17 @@ impl Context {
         E: Into<ErrorObjectOwned> + Send + 'static,
     {
         let chain = self.chain.clone();
-        let done = tokio::task::spawn_blocking(move || work(&chain)).await;
-        done.map_err(|error| error::internal(error.to_string()))?.map_err(Into::into)
+        self.gate.read(move || work(&chain)).await
     }
 
-    /// Runs the EVM off the async threads, a limited number at a time.
+    /// Runs the EVM and long reads off the async threads, a limited number at a time.
     async fn execute<T, E>(&self, work: impl FnOnce(&Chain) -> Result<T, E> + Send + 'static) -> RpcResult<T>
     where
         T: Send + 'static,
         E: Into<ErrorObjectOwned> + Send + 'static,
     {
-        let permit = self.executions.acquire().await;
-        let _permit = permit.map_err(|_| error::server_error("node is shutting down"))?;
-        self.read(work).await
+        let chain = self.chain.clone();
+        self.gate.execute(move || work(&chain)).await
     }
 }
 

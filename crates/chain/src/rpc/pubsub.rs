@@ -17,7 +17,10 @@ use super::{
     convert::{pending_transaction, rpc_header},
     error::invalid_params,
 };
-use crate::chain::{BlockWithReceipts, Chain};
+use crate::{
+    chain::{BlockWithReceipts, Chain},
+    query::check_filter,
+};
 
 #[rpc(server, namespace = "eth")]
 pub(super) trait PubSubApi {
@@ -45,6 +48,10 @@ impl PubSubApiServer for Context {
                     Params::Logs(filter) => *filter,
                     _ => Filter::default(),
                 };
+                if let Err(error) = check_filter(&filter) {
+                    pending.reject(error).await;
+                    return Ok(());
+                }
                 let blocks = self.chain.subscribe_blocks();
                 let sink = pending.accept().await?;
                 tokio::spawn(follow(sink, blocks, move |block| matching_logs(&block, &filter)));

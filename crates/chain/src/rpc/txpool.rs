@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, U64};
-use jsonrpsee::{core::RpcResult, proc_macros::rpc};
+use jsonrpsee::{
+    core::{RpcResult, async_trait},
+    proc_macros::rpc,
+};
 use op_alloy_rpc_types::Transaction;
 use serde::Serialize;
 
@@ -27,21 +30,28 @@ pub(super) struct Content {
 #[rpc(server, namespace = "txpool")]
 pub(super) trait TxpoolApi {
     #[method(name = "status")]
-    fn status(&self) -> RpcResult<Status>;
+    async fn status(&self) -> RpcResult<Status>;
 
     #[method(name = "content")]
-    fn content(&self) -> RpcResult<Content>;
+    async fn content(&self) -> RpcResult<Content>;
 }
 
+#[async_trait]
 impl TxpoolApiServer for Context {
-    fn status(&self) -> RpcResult<Status> {
-        let status = self.chain.pool_status();
-        Ok(Status { pending: U64::from(status.pending), queued: U64::from(status.queued) })
+    async fn status(&self) -> RpcResult<Status> {
+        self.read(|chain| {
+            let status = chain.pool_status();
+            RpcResult::Ok(Status { pending: U64::from(status.pending), queued: U64::from(status.queued) })
+        })
+        .await
     }
 
-    fn content(&self) -> RpcResult<Content> {
-        let (pending, queued) = self.chain.inner.pool.lock().content();
-        Ok(Content { pending: shown(&pending), queued: shown(&queued) })
+    async fn content(&self) -> RpcResult<Content> {
+        self.execute(|chain| {
+            let (pending, queued) = chain.inner.pool.lock().content();
+            RpcResult::Ok(Content { pending: shown(&pending), queued: shown(&queued) })
+        })
+        .await
     }
 }
 

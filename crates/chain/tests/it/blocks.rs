@@ -74,6 +74,25 @@ async fn an_instant_chain_that_may_not_idle_keeps_time_without_transactions() {
 }
 
 #[tokio::test]
+async fn regular_blocks_come_while_transactions_arrive_and_the_clock_is_behind_the_head() {
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1;
+        config.genesis.timestamp = 4_000_000_000;
+    });
+    let mut blocks = devnet.chain.subscribe_blocks();
+    let steady = async {
+        for nonce in 0.. {
+            devnet.chain.submit(Draft::transfer(nonce, Address::ZERO, 1).sign(&account(0))).await.unwrap();
+        }
+    };
+    tokio::select! {
+        block = blocks.recv() => assert_eq!(block.unwrap().header.timestamp, 4_000_000_001),
+        () = steady => {}
+        () = tokio::time::sleep(PATIENCE) => panic!("no block was made"),
+    }
+}
+
+#[tokio::test]
 async fn base_fee_follows_the_extra_data_and_timestamps_rise() {
     let devnet = Devnet::start();
     let mut parent = devnet.chain.head();

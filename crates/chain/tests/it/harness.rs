@@ -1,6 +1,6 @@
 //! A chain on a temporary directory and the few verbs that tests speak.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use alloy_consensus::{SignableTransaction, TxEip1559};
 use alloy_eips::Encodable2718;
@@ -8,8 +8,12 @@ use alloy_network::TxSignerSync;
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use alloy_signer_local::PrivateKeySigner;
 use op_alloy_consensus::OpTxEnvelope;
-use openledger_chain::{BlockWithReceipts, Chain, ChainConfig, store::StateView};
+use openledger_chain::{BlockWithReceipts, Chain, ChainConfig, RpcServer, store::StateView};
 use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{CHAIN_ID, account, genesis};
 
@@ -106,4 +110,23 @@ pub(crate) async fn include(devnet: &Devnet, tx: Bytes) -> std::sync::Arc<BlockW
     let mut blocks = devnet.chain.subscribe_blocks();
     let hash = devnet.chain.submit(tx).await.expect("the pool takes it");
     mined(&mut blocks, hash).await
+}
+
+/// The chain's JSON-RPC on a free port.
+pub(crate) async fn served(devnet: &Devnet) -> RpcServer {
+    devnet.chain.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port")
+}
+
+/// What the server at `addr` answers to a POST of `body` with these further header lines, head and body.
+pub(crate) async fn http_post(addr: SocketAddr, headers: &str, body: &str) -> String {
+    let length = body.len();
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {addr}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n{headers}\r\n{body}"
+    );
+    let mut stream = TcpStream::connect(addr).await.expect("the server listens");
+    stream.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("the server answers");
+    answer
 }

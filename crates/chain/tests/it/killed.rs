@@ -3,13 +3,14 @@
 use std::{
     env,
     io::{BufRead, BufReader, Write},
+    os::fd::AsRawFd,
     path::Path,
     process::{Child, Command, Stdio},
 };
 
 use alloy_primitives::{Address, U256};
 use alloy_provider::{Provider, ProviderBuilder};
-use openledger_chain::{Chain, ChainConfig, DevelopmentError, OpenChainError, StoreError, SubmitError};
+use openledger_chain::{Chain, ChainConfig, DevelopmentError, OpenChainError, StoreError, SubmitError, TX_BYTES_MAX};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 
@@ -202,12 +203,7 @@ async fn a_full_disk_is_told_to_everyone_who_submits_and_the_same_process_goes_o
     }
     let dir = tempfile::tempdir().unwrap();
     let test = "killed::a_full_disk_is_told_to_everyone_who_submits_and_the_same_process_goes_on_after_it";
-    let script = format!(r#"trap '' XFSZ; exec "$0" --exact {test} --nocapture"#);
-    let mut child = Command::new("sh");
-    let output =
-        child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(ROOM_DIR, dir.path()).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    run_where_going_over_a_limit_is_an_error(test, ROOM_DIR, dir.path());
     let devnet = Devnet { chain: Chain::open(at(dir.path())).unwrap(), dir };
     assert_eq!(devnet.latest().account(&TO).unwrap().unwrap().balance, U256::from(3), "the database is whole");
 }
@@ -282,4 +278,81 @@ async fn a_block_that_was_written_although_writing_failed_is_taken_over_and_not_
     writeln!(child.stdin.take().unwrap()).unwrap();
     let said: Vec<String> = lines.collect();
     assert!(child.wait().unwrap().success(), "{said:?}");
+}
+
+const UNWRITTEN_DIR: &str = "OPENLEDGER_CHAIN_UNWRITTEN_DIR";
+
+/// A replacement cannot be written into the journal.
+async fn fail_to_journal_a_replacement(dir: &Path) {
+    let mut config = at(dir);
+    config.block_time_s = 1_000_000_000;
+    let chain = Chain::open(config).unwrap();
+    let bid = |wei, cap| Draft::transfer(0, TO, wei).fees(cap, cap).sign(&account(0));
+    chain.submit(bid(5, 2_000_000_000)).await.unwrap();
+    limit_file_bytes(Some(0));
+    let error = chain.submit(bid(6, 4_000_000_000)).await.unwrap_err();
+    assert!(matches!(error, SubmitError::Journal(_)), "{error}");
+    limit_file_bytes(None);
+    assert_eq!(chain.pool_status().pending, 1, "what it would have replaced is there again");
+    chain.mine().await.unwrap();
+    assert_eq!(chain.latest().unwrap().account(&TO).unwrap().unwrap().balance, U256::from(5));
+    chain.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_cannot_be_journaled_leaves_what_it_would_have_replaced() {
+    if let Some(dir) = env::var_os(UNWRITTEN_DIR) {
+        return fail_to_journal_a_replacement(Path::new(&dir)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let test = "killed::a_replacement_that_cannot_be_journaled_leaves_what_it_would_have_replaced";
+    run_where_going_over_a_limit_is_an_error(test, UNWRITTEN_DIR, dir.path());
+}
+
+fn run_where_going_over_a_limit_is_an_error(test: &str, variable: &str, dir: &Path) {
+    let script = format!(r#"trap '' XFSZ; exec "$0" --exact {test} --nocapture"#);
+    let mut child = Command::new("sh");
+    let output = child.args(["-c", &script]).arg(env::current_exe().unwrap()).env(variable, dir).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+const COMPACTED_DIR: &str = "OPENLEDGER_CHAIN_COMPACTED_DIR";
+/// More of the longest transactions than the journal appends before it is compacted.
+const LONG_TXS: u64 = 520;
+
+/// Appends until the journal is compacted, while only one more file can be opened: enough to write the new journal, too few
+/// for all that compacting needs. Ends without closing anything, as a kill would.
+async fn fail_to_compact(dir: &Path) {
+    let mut config = at(dir);
+    config.block_time_s = 1_000_000_000;
+    let chain = Chain::open(config).unwrap();
+    let long = |nonce, bytes| {
+        let mut draft = Draft::transfer(nonce, TO, 1).input(vec![0; bytes]);
+        draft.0.gas_limit = 1_500_000;
+        draft.sign(&account(0))
+    };
+    let next_file = std::fs::File::open("/dev/null").unwrap().as_raw_fd() as u64;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(next_file + 1), maximum }).unwrap();
+    for nonce in 0..LONG_TXS {
+        chain.submit(long(nonce, TX_BYTES_MAX - 500)).await.unwrap();
+    }
+    // The journal's thread compacts before it writes this one.
+    chain.submit(long(LONG_TXS, 0)).await.unwrap();
+    std::process::exit(0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_after_a_compaction_that_failed_survives_a_kill() {
+    if let Some(dir) = env::var_os(COMPACTED_DIR) {
+        return fail_to_compact(Path::new(&dir)).await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    Chain::open(at(dir.path())).unwrap().shutdown();
+    let test = "killed::what_is_acknowledged_after_a_compaction_that_failed_survives_a_kill";
+    run_where_going_over_a_limit_is_an_error(test, COMPACTED_DIR, dir.path());
+    let chain = Chain::open(at(dir.path())).unwrap();
+    assert_eq!(chain.pending_nonce(&account(0).address()).unwrap(), LONG_TXS + 1);
+    chain.shutdown();
 }

@@ -13,6 +13,7 @@ mod formats;
 mod harness;
 mod harness_store;
 mod killed;
+mod limits;
 mod pool;
 mod recovery;
 mod rpc;

@@ -217,3 +217,110 @@ async fn transactions_that_arrive_while_blocks_are_made_are_all_mined() {
     tokio::time::timeout(PATIENCE, all).await.expect("every acknowledged transaction is mined");
     assert_eq!(devnet.chain.pool_status(), PoolStatus::default());
 }
+
+#[tokio::test]
+async fn a_fee_cap_that_no_later_block_can_meet_is_refused() {
+    let devnet = paused();
+    // Costs nothing, so that an account without funds could send it.
+    let free = Draft::transfer(0, Address::ZERO, 0).fees(0, 0).sign(&account(20));
+    let error = refused(&devnet, free).await.to_string();
+    assert_eq!(error, "max fee per gas less than block base fee: maxFeePerGas: 0, baseFee: 249 at the least");
+    let capped = |cap| Draft::transfer(0, Address::ZERO, 0).fees(cap, 0).sign(&account(0));
+    assert!(matches!(refused(&devnet, capped(248)).await, SubmitError::FeeCapTooLow { cap: 248, floor: 249 }));
+    devnet.chain.submit(capped(249)).await.expect("the base fee may fall that far");
+}
+
+#[tokio::test]
+async fn the_least_base_fee_of_a_genesis_is_the_least_fee_cap() {
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        let mut extra = alloy_primitives::hex!("01000000fa00000006").to_vec();
+        extra.extend(5_000_000u64.to_be_bytes());
+        config.genesis.extra_data = extra.into();
+    });
+    let capped = |cap| Draft::transfer(0, Address::ZERO, 0).fees(cap, 0).sign(&account(0));
+    let error = refused(&devnet, capped(4_999_999)).await;
+    assert_eq!(error, SubmitError::FeeCapTooLow { cap: 4_999_999, floor: 5_000_000 });
+    devnet.chain.submit(capped(5_000_000)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_pool_gives_up_the_cheapest_for_one_that_bids_more() {
+    const GWEI: u128 = 1_000_000_000;
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.transactions_max = 4;
+    });
+    let bid = |index, nonce, cap| Draft::transfer(nonce, Address::ZERO, 1).fees(cap, 1).sign(&account(index));
+    // What bids much behind one that bids little is worth as little: it cannot be mined before that one.
+    for tx in [bid(0, 0, GWEI), bid(0, 1, 9 * GWEI), bid(1, 0, 2 * GWEI), bid(1, 1, 2 * GWEI)] {
+        devnet.chain.submit(tx).await.unwrap();
+    }
+    let pending = |index| devnet.chain.pending_nonce(&account(index).address()).unwrap();
+    assert_eq!(refused(&devnet, bid(2, 0, GWEI)).await, SubmitError::PoolFull);
+    devnet.chain.submit(bid(2, 0, 3 * GWEI)).await.unwrap();
+    assert_eq!([0, 1, 2].map(pending), [1, 2, 1]);
+    devnet.chain.submit(bid(3, 0, 2 * GWEI)).await.unwrap();
+    assert_eq!([0, 1, 2, 3].map(pending), [0, 2, 1, 1]);
+    assert_eq!(refused(&devnet, bid(4, 0, 2 * GWEI)).await, SubmitError::PoolFull);
+    // A sender does not make room for itself: what follows would be left behind a gap.
+    assert_eq!(refused(&devnet, bid(1, 2, 2 * GWEI)).await, SubmitError::PoolFull);
+}
+
+fn long(nonce: u64, bytes: usize, cap: u128) -> Draft {
+    let mut draft = Draft::transfer(nonce, Address::ZERO, 1).input(vec![1; bytes]).fees(cap, cap);
+    draft.0.gas_limit = 1_000_000;
+    draft
+}
+
+#[tokio::test]
+async fn a_replacement_counts_with_its_own_length() {
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.bytes_max = 1_000;
+    });
+    let hash = devnet.chain.submit(long(0, 500, 2_000_000_000).sign(&account(0))).await.unwrap();
+    assert_eq!(refused(&devnet, long(0, 5_000, 4_000_000_000).sign(&account(0))).await, SubmitError::PoolFull);
+    devnet.chain.submit(long(0, 700, 4_000_000_000).sign(&account(0))).await.expect("what it replaces makes room");
+    let status = PoolStatus { pending: 1, queued: 0 };
+    assert_eq!(devnet.chain.pool_status(), status);
+    assert_eq!(refused(&devnet, long(0, 5_000, 8_000_000_000).sign(&account(0))).await, SubmitError::PoolFull);
+    assert_eq!(devnet.chain.pool_status(), status, "what would have been replaced stays");
+    devnet.chain.mine().await.unwrap();
+    let body = devnet.latest().body(1).unwrap();
+    assert_eq!(body.transactions.len(), 2);
+    assert_ne!(body.transactions[1].tx_hash(), hash);
+}
+
+#[tokio::test]
+async fn a_long_transaction_takes_the_room_of_as_many_short_ones_as_it_needs() {
+    let short = |nonce| Draft::transfer(nonce, Address::ZERO, 1).sign(&account(0));
+    let length = short(5).len();
+    let devnet = Devnet::with(|config| {
+        config.block_time_s = 1_000_000_000;
+        config.pool.bytes_max = 4 * length;
+    });
+    for nonce in 5..9 {
+        devnet.chain.submit(short(nonce)).await.unwrap();
+    }
+    let over = long(0, 4 * length, 2_000_000_000).sign(&account(1));
+    assert_eq!(refused(&devnet, over).await, SubmitError::PoolFull);
+    assert_eq!(devnet.chain.pool_status(), PoolStatus { pending: 0, queued: 4 }, "nothing went for nothing");
+    let tx = long(0, length, 2_000_000_000).sign(&account(1));
+    assert!((2 * length..3 * length).contains(&tx.len()));
+    devnet.chain.submit(tx).await.unwrap();
+    assert_eq!(devnet.chain.pool_status(), PoolStatus { pending: 1, queued: 1 });
+}
+
+#[tokio::test]
+async fn a_transaction_whose_sender_does_not_wait_for_the_answer_is_mined_all_the_same() {
+    let devnet = Devnet::start();
+    let mut blocks = devnet.chain.subscribe_blocks();
+    let to = Address::repeat_byte(0x61);
+    let mut submission = Box::pin(devnet.chain.submit(Draft::transfer(0, to, 7).sign(&account(0))));
+    assert!(futures::poll!(&mut submission).is_pending());
+    drop(submission);
+    let included = async { while blocks.recv().await.unwrap().body.transactions.len() < 2 {} };
+    tokio::time::timeout(PATIENCE, included).await.expect("it is mined");
+    assert_eq!(devnet.latest().account(&to).unwrap().unwrap().balance, U256::from(7));
+}

@@ -9,10 +9,10 @@ use alloy_rpc_types_eth::{BlockId, BlockNumberOrTag, Filter, TransactionRequest}
 use alloy_sol_types::{SolCall, SolError, sol};
 use alloy_trie::{TrieAccount, proof::verify_proof};
 use nybbles::Nibbles;
-use openledger_chain::{CallError, RpcServer, ServeError, TX_GAS_MAX};
+use openledger_chain::{CallError, DevelopmentError, RpcServer, ServeError, TX_GAS_MAX};
 
 use crate::{
-    harness::Devnet,
+    harness::{Devnet, http_post, served},
     support::{account, token_init_code},
 };
 
@@ -21,10 +21,6 @@ sol! {
     function balanceOf(address) external view returns (uint256);
     function fail(string why) external;
     error InsufficientBalance(address holder, uint256 balance, uint256 needed);
-}
-
-async fn served(devnet: &Devnet) -> RpcServer {
-    devnet.chain.serve(([127, 0, 0, 1], 0).into()).await.expect("a free port")
 }
 
 fn wallet(server: &RpcServer, index: u32) -> impl Provider + use<> {
@@ -208,6 +204,52 @@ async fn block_receipts_and_transactions_agree() {
     }
     let by_alloy = provider.get_block_by_number(BlockNumberOrTag::Earliest).await.unwrap().unwrap();
     assert_eq!(by_alloy.header.number, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_moves_ahead_by_ten_years_and_no_further() {
+    const LIMIT_S: u64 = 10 * 365 * 86_400;
+    let devnet = Devnet::start();
+    for seconds in [u64::MAX, LIMIT_S + 1] {
+        let error = devnet.chain.increase_time(seconds).unwrap_err();
+        assert!(matches!(error, DevelopmentError::TooFarAhead { ahead: 0, limit: LIMIT_S, .. }), "{error}");
+    }
+    assert_eq!(devnet.chain.increase_time(LIMIT_S - 1).unwrap(), LIMIT_S - 1);
+    assert_eq!(devnet.chain.increase_time(1).unwrap(), LIMIT_S);
+    assert!(devnet.chain.increase_time(1).is_err());
+    devnet.chain.mine().await.unwrap();
+    devnet.chain.shutdown();
+    assert!(matches!(devnet.chain.mine().await.unwrap_err(), DevelopmentError::Closed));
+}
+
+#[tokio::test]
+async fn a_chain_at_the_end_of_time_says_that_it_makes_no_blocks() {
+    let devnet = Devnet::with(|config| config.genesis.timestamp = u64::MAX);
+    let error = devnet.chain.mine().await.unwrap_err().to_string();
+    assert_eq!(error, format!("blocks cannot be made: no block time comes after {}", u64::MAX));
+    assert_eq!(devnet.chain.trouble().borrow().as_deref(), Some(error.as_str()));
+    devnet.chain.shutdown();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn development_methods_are_not_for_web_pages() {
+    let devnet = Devnet::start();
+    let server = served(&devnet).await;
+    let ask = async |headers: &str, method: &str| {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":[]}}"#);
+        http_post(server.addr(), headers, &body).await
+    };
+    let page = "Origin: http://127.0.0.1:8080\r\n";
+    let refused = ask(page, "evm_mine").await;
+    assert!(refused.contains("development methods are not for web pages"), "{refused}");
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"evm_increaseTime","params":[1]}"#;
+    let refused = http_post(server.addr(), page, body).await;
+    assert!(refused.contains("development methods are not for web pages"), "{refused}");
+    assert_eq!(devnet.chain.head().number, 0);
+    assert!(ask(page, "eth_blockNumber").await.ends_with(r#""result":"0x0"}"#), "wallets may ask for everything else");
+    let mined = ask("", "evm_mine").await;
+    assert!(mined.contains(r#""result":"0x0""#), "{mined}");
+    assert_eq!(devnet.chain.head().number, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
