@@ -185,7 +185,10 @@ impl Pattern {
     fn from_json(name: &str, json: &Value) -> Result<Self, FormatError> {
         let entry = |(key, value): (&String, &Value)| {
             let number = value.as_f64().ok_or_else(|| {
-                FormatError::malformed(format!("{name}.{}", shortened(key)), format!("{} is no number", shortened(value)))
+                FormatError::malformed(
+                    format!("{name}.{}", shortened(key)),
+                    format!("{} is no number", shortened(value)),
+                )
             });
             Ok((PathExpression::parse(name, key)?, number?))
         };
