@@ -69,21 +69,31 @@ impl Tokenizer {
             let value = gguf.get(&format!("tokenizer.ggml.{name}"))?.as_u64()?;
             u32::try_from(value).ok()
         };
-        let add_bos = gguf.get("tokenizer.ggml.add_bos_token").and_then(|value| value.as_bool());
         let ids = Ids {
             bos: id("bos_token_id"),
             eos: id("eos_token_id"),
             stop: ["eos_token_id", "eot_token_id", "eom_token_id"].into_iter().filter_map(id).collect(),
-            add_bos: add_bos.unwrap_or(false),
+            add_bos: spec::gguf_adds_bos(gguf)?,
         };
         Self::from_spec(Spec::from_gguf(gguf)?, ids)
     }
 
-    /// From the bytes of a `tokenizer.json`, and the names of the tokens that begin and end a text.
+    /// From the bytes of a `tokenizer.json`, and the names of the tokens that begin and end a text. The model expects the
+    /// former if the description's post-processor puts it there.
     ///
     /// # Errors
     /// What is missing, or not supported, by name.
     pub fn from_json(json: &[u8], bos: Option<&str>, eos: Option<&str>) -> Result<Self, TokenizerError> {
+        Self::from_files(json, bos, eos, None)
+    }
+
+    /// As [`from_json`](Self::from_json); `add_bos` says otherwise than the post-processor, if it says anything.
+    pub(crate) fn from_files(
+        json: &[u8],
+        bos: Option<&str>,
+        eos: Option<&str>,
+        add_bos: Option<bool>,
+    ) -> Result<Self, TokenizerError> {
         if json.len() > TOKENIZER_BYTES_MAX {
             let (value, limit) = (json.len(), TOKENIZER_BYTES_MAX);
             return Err(TokenizerError::Limit { field: "bytes of tokenizer.json", value, limit });
@@ -93,13 +103,14 @@ impl Tokenizer {
             let name = name?;
             spec.spellings.iter().position(|spelling| spelling == name).map(|id| id as u32)
         };
+        let add_bos = add_bos.unwrap_or_else(|| bos.is_some() && spec.prefix.as_deref() == bos);
         let (bos, eos) = (id(bos), id(eos));
-        let ids = Ids { bos, eos, stop: eos.into_iter().collect(), add_bos: false };
+        let ids = Ids { bos, eos, stop: eos.into_iter().collect(), add_bos };
         Self::from_spec(spec, ids)
     }
 
     fn from_spec(spec: Spec, mut ids: Ids) -> Result<Self, TokenizerError> {
-        let Spec { json, spellings, added, spelling } = spec;
+        let Spec { json, spellings, added, spelling, prefix: _ } = spec;
         let json = json.to_string();
         let mut library: tokenizers::Tokenizer = serde_json::from_str(&json).map_err(TokenizerError::Json)?;
         library.set_encode_special_tokens(true);
