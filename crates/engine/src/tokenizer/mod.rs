@@ -260,9 +260,40 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Tokens of `text`, none of them a control token.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
         let encoding = self.inner.library.encode_fast(text, false).map_err(failed)?;
+        if encoding.get_ids().iter().any(|id| self.is_control(*id)) {
+            return self.encode_apart(text);
+        }
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Vocabularies may list control tokens among those that merges lead to, or that a whole stretch of text is looked up
+    /// as. What would become one is encoded in two halves: a hostile vocabulary can make few of those control tokens again.
+    fn encode_apart(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let encoding = self.inner.library.encode(text, false).map_err(failed)?;
+        let mut ids = Vec::new();
+        for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            if !self.is_control(id) {
+                ids.push(id);
+                continue;
+            }
+            let spelt = &text[start..end];
+            let refused = || EncodeError::ControlToken { text: spelt.to_owned() };
+            let middle = spelt.floor_char_boundary(spelt.len() / 2);
+            let middle = if middle > 0 { middle } else { spelt.ceil_char_boundary(1) };
+            if middle >= spelt.len() {
+                return Err(refused());
+            }
+            let (first, rest) = spelt.split_at(middle);
+            let parts = [self.encode_text(first)?, self.encode_text(rest)?].concat();
+            if parts.iter().filter_map(|id| self.token_bytes(*id)).flatten().ne(spelt.as_bytes()) {
+                return Err(refused());
+            }
+            ids.extend(parts);
+        }
+        Ok(ids)
     }
 
     /// Where the tokens' bytes are the text's, they say where each lies; where a normaliser changed

@@ -77,18 +77,52 @@ fn the_description_as_json_makes_the_same_tokenizer() {
 
 /// A tokenizer of bytes and of what `others` are, as GGUF metadata: the last have the kind 3, "control".
 fn byte_metadata(pre: &str, others: &[&str]) -> GgufWriter {
+    byte_metadata_of_kinds(pre, others, (0..256 + others.len()).map(|id| if id < 256 { 1 } else { 3 }).collect())
+}
+
+fn byte_metadata_of_kinds(pre: &str, others: &[&str], kinds: Vec<i64>) -> GgufWriter {
     let tiny = openledger_testkit::tiny_model();
     let json: Value = serde_json::from_slice(&tiny.tokenizer().to_json()).unwrap();
     let vocab = json["model"]["vocab"].as_object().unwrap();
     let mut tokens: Vec<String> = vocab.keys().filter(|token| token.chars().count() == 1).cloned().collect();
     assert_eq!(tokens.len(), 256);
-    let kinds = (0..tokens.len() + others.len()).map(|id| if id < 256 { 1 } else { 3 }).collect::<Vec<i64>>();
     tokens.extend(others.iter().map(|token| (*token).to_owned()));
     let mut gguf = GgufWriter::new();
     gguf.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.pre", pre);
     gguf.set("tokenizer.ggml.tokens", tokens).set("tokenizer.ggml.token_type", kinds);
     gguf.set("tokenizer.ggml.merges", Vec::<String>::new()).set("tokenizer.ggml.bos_token_id", 256_u32);
     gguf
+}
+
+#[test]
+fn a_control_token_that_is_one_stretch_of_text_is_not_read_from_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let gguf = byte_metadata("llama-bpe", &["<|>", "###", "Ġ##"]);
+    let tokenizer = read(&gguf, &folder.path().join("tokenizer.gguf")).unwrap();
+    for text in ["<|>", "###", "a ### b", "###\n###", "####", "one<|>two", " ##", "é<|>é"] {
+        let ids = tokenizer.encode_untrusted(text).unwrap();
+        assert!(ids.iter().all(|id| !tokenizer.is_control(*id)), "{text:?}: {ids:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
+    assert_eq!(tokenizer.encode("a###").unwrap()[1..], [257], "trusted text spells it");
+    let template = ChatTemplate::new("{% for m in messages %}###{{ m.content }}<|>{% endfor %}", Default::default());
+    let ids = tokenizer.encode_chat(&template.unwrap(), &chat(&["Be ### brief.", "###", "<|>"]), false).unwrap();
+    let controls: Vec<u32> = ids.into_iter().filter(|id| tokenizer.is_control(*id)).collect();
+    assert_eq!(controls, [257, 256].repeat(3));
+}
+
+#[test]
+fn text_that_only_a_control_token_spells_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kinds = vec![1; 257];
+    let mut gguf = byte_metadata("llama-bpe", &["<|>"]);
+    let json: Value =
+        serde_json::from_slice(&read(&gguf, &folder.path().join("bytes.gguf")).unwrap().to_json()).unwrap();
+    kinds[json["model"]["vocab"]["#"].as_u64().unwrap() as usize] = 3;
+    gguf = byte_metadata_of_kinds("llama-bpe", &["<|>"], kinds);
+    let tokenizer = read(&gguf, &folder.path().join("tokenizer.gguf")).unwrap();
+    let error = tokenizer.encode_untrusted("a # b").unwrap_err();
+    assert_eq!(error.to_string(), "the vocabulary spells \"#\" with a control token only");
 }
 
 #[test]
