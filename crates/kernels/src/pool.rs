@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle, Thread};
 
 /// Most threads of a pool.
@@ -93,7 +93,12 @@ impl ThreadPool {
     pub fn run(&self, tasks: usize, task: impl Fn(usize) + Sync) {
         let busy = match tasks {
             0 | 1 => None,
-            _ => self.busy.try_lock().ok(),
+            _ => match self.busy.try_lock() {
+                Ok(guard) => Some(guard),
+                // A loop whose task panicked has ended like any other: the lock guards nothing that it could have left.
+                Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => None,
+            },
         };
         match busy {
             Some(_guard) if !self.workers.is_empty() && tasks < TASKS_MAX => self.fork_join(tasks, &task),

@@ -164,6 +164,14 @@ impl TinySpec {
     /// # Panics
     /// For another `dtype`.
     pub fn write_gguf(&self, path: &Path, dtype: DType) -> io::Result<()> {
+        self.gguf(dtype).write_to(&mut BufWriter::new(File::create(path)?))
+    }
+
+    /// The GGUF file that [`write_gguf`](Self::write_gguf) writes, for tests that add to it.
+    ///
+    /// # Panics
+    /// For another `dtype`.
+    pub fn gguf(&self, dtype: DType) -> GgufWriter {
         let mut gguf = GgufWriter::new();
         self.set_metadata(&mut gguf);
         for (name, (shape, values)) in self.tensors() {
@@ -175,7 +183,7 @@ impl TinySpec {
                 other => panic!("the tiny model is not written as {}", other.name()),
             };
         }
-        gguf.write_to(&mut BufWriter::new(File::create(path)?))
+        gguf
     }
 
     fn set_metadata(&self, gguf: &mut GgufWriter) {

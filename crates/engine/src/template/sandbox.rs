@@ -3,7 +3,7 @@
 //! The interpreter counts steps, but one step can concatenate or compare megabytes, and doubling a
 //! string forty times is forty steps. So the compiled program is rewritten before it runs: before
 //! each operation whose cost grows with its operands, the operands pass through a charge, which
-//! fails when the budget is used up. Literal text passes through the formatter, which counts output.
+//! fails when the budget is used up. Slices become lists of their own. Literal text passes through the formatter, which counts output.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -127,14 +127,17 @@ fn expand<'s>(instruction: &Instruction<'s>) -> Result<Vec<Instruction<'s>>, Tem
     if let Instruction::EmitRaw(text) = instruction {
         return Ok(vec![Instruction::LoadConst(Value::from(*text)), Instruction::Emit]);
     }
-    Ok(match charge(instruction)? {
-        Charge::None | Charge::Before(_, 0) => vec![instruction.clone()],
-        Charge::Before(name, operands) => vec![
-            Instruction::ApplyFilter(name, Some(operands as u16), UNCACHED),
-            Instruction::UnpackList(operands),
-            instruction.clone(),
-        ],
-    })
+    let mut steps = match charge(instruction)? {
+        Charge::None | Charge::Before(_, 0) => Vec::new(),
+        Charge::Before(name, operands) => {
+            vec![Instruction::ApplyFilter(name, Some(operands as u16), UNCACHED), Instruction::UnpackList(operands)]
+        }
+    };
+    steps.push(instruction.clone());
+    if matches!(instruction, Instruction::Slice) {
+        steps.push(Instruction::ApplyFilter(filters::MAKE_LIST, Some(1), UNCACHED));
+    }
+    Ok(steps)
 }
 
 fn charge(instruction: &Instruction<'_>) -> Result<Charge, TemplateError> {

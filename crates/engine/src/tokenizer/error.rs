@@ -61,6 +61,12 @@ pub enum EncodeError {
         /// The limit.
         limit: usize,
     },
+    /// The vocabulary has nothing but a control token for a part of the text.
+    #[error("the vocabulary spells {text:?} with a control token only")]
+    ControlToken {
+        /// The part.
+        text: String,
+    },
     /// The tokenizer library refused the text.
     #[error("the text could not be encoded: {reason}")]
     Failed {

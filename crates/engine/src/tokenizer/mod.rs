@@ -69,21 +69,31 @@ impl Tokenizer {
             let value = gguf.get(&format!("tokenizer.ggml.{name}"))?.as_u64()?;
             u32::try_from(value).ok()
         };
-        let add_bos = gguf.get("tokenizer.ggml.add_bos_token").and_then(|value| value.as_bool());
         let ids = Ids {
             bos: id("bos_token_id"),
             eos: id("eos_token_id"),
             stop: ["eos_token_id", "eot_token_id", "eom_token_id"].into_iter().filter_map(id).collect(),
-            add_bos: add_bos.unwrap_or(false),
+            add_bos: spec::gguf_adds_bos(gguf)?,
         };
         Self::from_spec(Spec::from_gguf(gguf)?, ids)
     }
 
-    /// From the bytes of a `tokenizer.json`, and the names of the tokens that begin and end a text.
+    /// From the bytes of a `tokenizer.json`, and the names of the tokens that begin and end a text. The model expects the
+    /// former if the description's post-processor puts it there.
     ///
     /// # Errors
     /// What is missing, or not supported, by name.
     pub fn from_json(json: &[u8], bos: Option<&str>, eos: Option<&str>) -> Result<Self, TokenizerError> {
+        Self::from_files(json, bos, eos, None)
+    }
+
+    /// As [`from_json`](Self::from_json); `add_bos` says otherwise than the post-processor, if it says anything.
+    pub(crate) fn from_files(
+        json: &[u8],
+        bos: Option<&str>,
+        eos: Option<&str>,
+        add_bos: Option<bool>,
+    ) -> Result<Self, TokenizerError> {
         if json.len() > TOKENIZER_BYTES_MAX {
             let (value, limit) = (json.len(), TOKENIZER_BYTES_MAX);
             return Err(TokenizerError::Limit { field: "bytes of tokenizer.json", value, limit });
@@ -93,13 +103,14 @@ impl Tokenizer {
             let name = name?;
             spec.spellings.iter().position(|spelling| spelling == name).map(|id| id as u32)
         };
+        let add_bos = add_bos.unwrap_or_else(|| bos.is_some() && spec.prefix.as_deref() == bos);
         let (bos, eos) = (id(bos), id(eos));
-        let ids = Ids { bos, eos, stop: eos.into_iter().collect(), add_bos: false };
+        let ids = Ids { bos, eos, stop: eos.into_iter().collect(), add_bos };
         Self::from_spec(spec, ids)
     }
 
     fn from_spec(spec: Spec, mut ids: Ids) -> Result<Self, TokenizerError> {
-        let Spec { json, spellings, added, spelling } = spec;
+        let Spec { json, spellings, added, spelling, prefix: _ } = spec;
         let json = json.to_string();
         let mut library: tokenizers::Tokenizer = serde_json::from_str(&json).map_err(TokenizerError::Json)?;
         library.set_encode_special_tokens(true);
@@ -249,9 +260,40 @@ impl Tokenizer {
         Ok(ids)
     }
 
+    /// Tokens of `text`, none of them a control token.
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
         let encoding = self.inner.library.encode_fast(text, false).map_err(failed)?;
+        if encoding.get_ids().iter().any(|id| self.is_control(*id)) {
+            return self.encode_apart(text);
+        }
         Ok(encoding.get_ids().to_vec())
+    }
+
+    /// Vocabularies may list control tokens among those that merges lead to, or that a whole stretch of text is looked up
+    /// as. What would become one is encoded in two halves: a hostile vocabulary can make few of those control tokens again.
+    fn encode_apart(&self, text: &str) -> Result<Vec<u32>, EncodeError> {
+        let encoding = self.inner.library.encode(text, false).map_err(failed)?;
+        let mut ids = Vec::new();
+        for (&id, &(start, end)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
+            if !self.is_control(id) {
+                ids.push(id);
+                continue;
+            }
+            let spelt = &text[start..end];
+            let refused = || EncodeError::ControlToken { text: spelt.to_owned() };
+            let middle = spelt.floor_char_boundary(spelt.len() / 2);
+            let middle = if middle > 0 { middle } else { spelt.ceil_char_boundary(1) };
+            if middle >= spelt.len() {
+                return Err(refused());
+            }
+            let (first, rest) = spelt.split_at(middle);
+            let parts = [self.encode_text(first)?, self.encode_text(rest)?].concat();
+            if parts.iter().filter_map(|id| self.token_bytes(*id)).flatten().ne(spelt.as_bytes()) {
+                return Err(refused());
+            }
+            ids.extend(parts);
+        }
+        Ok(ids)
     }
 
     /// Where the tokens' bytes are the text's, they say where each lies; where a normaliser changed

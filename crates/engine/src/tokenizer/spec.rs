@@ -59,6 +59,8 @@ pub(super) struct Spec {
     pub(super) spellings: Vec<String>,
     pub(super) added: Vec<Added>,
     pub(super) spelling: Spelling,
+    /// The special token that the description puts in front of every text.
+    pub(super) prefix: Option<String>,
 }
 
 /// Ids with a meaning.
@@ -76,6 +78,7 @@ impl Spec {
         let Some(object) = json.as_object_mut() else {
             return Err(TokenizerError::malformed("tokenizer.json", "is not an object"));
         };
+        let prefix = prefix(object.get("post_processor").unwrap_or(&Value::Null)).map(str::to_owned);
         // Truncation and padding change what is encoded; the engine never adds special tokens itself.
         for field in ["truncation", "padding", "post_processor"] {
             object.insert(field.to_owned(), Value::Null);
@@ -86,7 +89,7 @@ impl Spec {
         let spelling = spelling(&json["decoder"])?;
         let added = added_tokens(&json["added_tokens"])?;
         let spellings = spellings(&json["model"]["vocab"], &added)?;
-        Ok(Self { json, spellings, added, spelling })
+        Ok(Self { json, spellings, added, spelling, prefix })
     }
 
     /// From the `tokenizer.ggml.*` metadata of a GGUF file.
@@ -102,10 +105,16 @@ impl Spec {
         let tokens = strings("tokenizer.ggml.tokens")?;
         let merges = strings("tokenizer.ggml.merges")?;
         let types = gguf.get("tokenizer.ggml.token_type").and_then(|value| value.as_ints());
-        let pre = Pre::named(text("tokenizer.ggml.pre").unwrap_or("default"))?;
+        let pre = Pre::of(gguf)?;
         let added = gguf_added(tokens, types.unwrap_or(&[]));
         Self::from_json(byte_level_json(tokens, merges, &added, pre)?)
     }
+}
+
+/// Whether a GGUF file's model expects the token that begins a text: llama.cpp's default where the file does not say.
+pub(super) fn gguf_adds_bos(gguf: &Gguf) -> Result<bool, TokenizerError> {
+    let said = gguf.get("tokenizer.ggml.add_bos_token").and_then(|value| value.as_bool());
+    said.map_or_else(|| Pre::of(gguf).map(|pre| matches!(pre, Pre::Llama3)), Ok)
 }
 
 /// A way of splitting text before byte-pair encoding.
@@ -118,6 +127,10 @@ enum Pre {
 }
 
 impl Pre {
+    fn of(gguf: &Gguf) -> Result<Self, TokenizerError> {
+        Self::named(gguf.get("tokenizer.ggml.pre").and_then(|value| value.as_str()).unwrap_or("default"))
+    }
+
     fn named(name: &str) -> Result<Self, TokenizerError> {
         Ok(match name {
             "gpt-2" | "default" => Self::Gpt2,
@@ -268,6 +281,17 @@ fn check_split(pattern: &Value) -> Result<(), TokenizerError> {
             other.unwrap_or("neither a string nor an expression").chars().take(200).collect::<String>(),
             "plain strings, the expressions of Llama 3 and Qwen 2",
         )),
+    }
+}
+
+/// The special token with which a post-processor lets a text begin.
+fn prefix(post_processor: &Value) -> Option<&str> {
+    match kind(post_processor) {
+        "TemplateProcessing" => post_processor["single"][0]["SpecialToken"]["id"].as_str(),
+        "Sequence" => {
+            post_processor["processors"].as_array()?.iter().filter(|p| kind(p) != "Sequence").find_map(prefix)
+        }
+        _ => None,
     }
 }
 

@@ -301,6 +301,18 @@ fn descending_the_gradient_lowers_the_loss() {
     assert!(losses[29] < 0.2 * losses[0], "{losses:?}");
 }
 
+/// As many as Gemma's, and more: the gradient by the logits of one token does not fit the cache.
+#[test]
+fn a_large_vocabulary_has_gradients() {
+    let config = ModelConfig { vocab: 200_000, layers: 1, ..llama() };
+    let (model, adapter) = (model(&config, 3, true), adapter(&config, 3, 4));
+    let example = example(1, 13);
+    let (one, _) = gradient(&model, &mut Exec::new(1), &adapter, &[(&example, 1.0)]);
+    let (several, losses) = gradient(&model, &mut Exec::new(3), &adapter, &[(&example, 1.0)]);
+    assert!(losses[0].is_finite() && one.iter().any(|value| *value != 0.0));
+    assert_eq!(bits(&one), bits(&several));
+}
+
 #[test]
 fn batches_that_make_no_sense_are_refused() {
     let config = llama();

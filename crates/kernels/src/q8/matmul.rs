@@ -13,6 +13,9 @@ use crate::{Cpu, MatMut};
 /// Rows that pass over a tile before the next tile is read: their integers stay in the second-level cache.
 const ROW_GROUP_BYTES: usize = 192 * 1024;
 
+/// Such rows come in multiples of this many, which is a multiple of what any path takes at once.
+const ROW_GROUP_STEP: usize = 24;
+
 /// Tasks a thread should find, so that a slow core does not hold up the others.
 const TASKS_PER_THREAD: usize = 4;
 
@@ -123,7 +126,7 @@ struct Part<'a> {
 impl Part<'_> {
     /// Some tiles of some rows. No other task may have these tiles of these rows.
     fn multiply(&self, rows: Range<usize>, tiles: Range<usize>) {
-        let group = (ROW_GROUP_BYTES / (self.x.width() * BLOCK).max(1)).next_multiple_of(24);
+        let group = row_group(self.x.width() * BLOCK);
         for first in rows.clone().step_by(group) {
             let rows = first..rows.end.min(first + group);
             let mut rest = tiles.clone();
@@ -234,6 +237,11 @@ impl Rows<'_> {
     fn tile(self, tile: usize) -> Self {
         Self { out: Out { ptr: self.out.ptr.wrapping_add(tile * TILE), ..self.out }, ..self }
     }
+}
+
+/// Rows of that many bytes that pass over a tile together; one step of them where a single row is larger than the cache.
+fn row_group(row_bytes: usize) -> usize {
+    (ROW_GROUP_BYTES / row_bytes.max(1)).max(1).next_multiple_of(ROW_GROUP_STEP)
 }
 
 /// As many of `rows` as one pass over the weights takes.

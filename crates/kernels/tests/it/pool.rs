@@ -1,5 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use openledger_kernels::ThreadPool;
 
 #[test]
@@ -50,4 +53,21 @@ fn a_panic_in_a_task_reaches_the_caller_and_the_pool_goes_on() {
         sum.fetch_add(i, Ordering::Relaxed);
     });
     assert_eq!(sum.load(Ordering::Relaxed), 28);
+}
+
+#[test]
+fn a_panic_in_a_task_does_not_make_later_loops_serial() {
+    let pool = ThreadPool::new(2);
+    let panicking = || pool.run(2, |_| panic!("as it should"));
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err());
+    // Each task waits for word from the other, which it gets only if both run at once.
+    let ((to_second, from_first), (to_first, from_second)) = (channel(), channel());
+    let ends = [(to_second, from_second), (to_first, from_first)].map(|end| std::sync::Mutex::new(Some(end)));
+    let met = AtomicUsize::new(0);
+    pool.run(2, |task| {
+        let (to, from) = ends[task].lock().unwrap().take().unwrap();
+        to.send(()).unwrap();
+        met.fetch_add(usize::from(from.recv_timeout(Duration::from_secs(20)).is_ok()), Ordering::Relaxed);
+    });
+    assert_eq!(met.load(Ordering::Relaxed), 2);
 }

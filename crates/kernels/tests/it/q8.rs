@@ -211,3 +211,15 @@ fn the_largest_products_do_not_overflow() {
         assert!(y.iter().all(|y| (y + 32.0).abs() < 1e-4), "{}: {y:?}", path.name());
     }
 }
+
+/// The gradient through the output layer of a model with a large vocabulary: one row is larger than a row group.
+#[test]
+fn rows_wider_than_the_cache_have_the_defined_bits_on_every_path() {
+    let (out, cols, rows) = (16, 196_640, 2);
+    let (weights, x) = (numbers(1, out * cols), numbers(2, rows * cols));
+    let matrix = Q8Matrix::quantise(&weights, out, cols, Path::PORTABLE).unwrap();
+    let expected = bits(&defined(&matrix, &x, &vec![0.0; rows * out]));
+    for path in Path::available() {
+        assert_eq!(bits(&product(path, 2, &weights, (out, cols), &x, rows)), expected, "{}", path.name());
+    }
+}

@@ -119,6 +119,46 @@ fn rank_stabilised_and_patterned_scales_compute_the_same_function() {
 }
 
 #[test]
+fn the_first_key_of_a_pattern_that_matches_counts_as_in_peft() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, plain) = written(folder.path());
+    let patterns = [
+        (json!({"q_proj": 36.0, "layers.0.self_attn.q_proj": 6.0}), 3.0),
+        (json!({"layers.0.self_attn.q_proj": 6.0, "q_proj": 36.0}), 0.5),
+        (json!({"^model.layers.0.self_attn.q_proj$": 36.0}), 3.0),
+        (json!({"^layers.0.self_attn.q_proj": 36.0, "proj": 36.0, ".q_proj": 36.0, "q_proj.": 36.0}), 1.0),
+        (json!({"layers...self_attn.q_proj$": 36}), 3.0),
+        (json!(null), 1.0),
+    ];
+    for (pattern, factor) in patterns {
+        edit(folder.path(), |json| json["alpha_pattern"] = pattern.clone());
+        let patterned = peft::read(folder.path(), &config).unwrap();
+        for (ours, plain) in product(&patterned, SiteKind::Q).into_iter().zip(product(&plain, SiteKind::Q)) {
+            assert!((ours - factor * plain).abs() <= 1e-5 * (1.0 + plain.abs()), "{pattern}: {ours} {plain}");
+        }
+    }
+}
+
+#[test]
+fn patterns_that_cannot_be_followed_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, _) = written(folder.path());
+    for name in ["alpha_pattern", "rank_pattern"] {
+        for key in [".*q_proj", "layers.[0-9].mlp.up_proj", "q_proj|v_proj", "model\\.layers", "(q)_proj"] {
+            edit(folder.path(), |json| json[name] = json!({"v_proj": 4, key: 4}));
+            let error = peft::read(folder.path(), &config).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{name} = {key} is not supported")), "{error}");
+        }
+        for wrong in [json!({"q_proj": "many"}), json!({"q_proj": null}), json!(["q_proj"])] {
+            edit(folder.path(), |json| json[name] = wrong);
+            let error = peft::read(folder.path(), &config).unwrap_err();
+            assert!(matches!(error, FormatError::Malformed { .. }) && error.to_string().starts_with(name), "{error}");
+        }
+        edit(folder.path(), |json| json[name] = json!({}));
+    }
+}
+
+#[test]
 fn sites_of_smaller_rank_are_filled_up() {
     let folder = tempfile::tempdir().unwrap();
     let config = TinySpec::default().config();

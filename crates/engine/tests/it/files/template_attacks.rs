@@ -203,6 +203,55 @@ fn two_hundred_templates_reach_nothing_outside() {
     }
 }
 
+/// What would become values within values by one level a step.
+fn nesting() -> Vec<String> {
+    let in_loop = |step: &str| {
+        format!(
+            "{{% set n = namespace(x=[1]) %}}{{% for i in range(24000) %}}{{% set n.x = {step} %}}{{% endfor %}}{{{{ n.x }}}}"
+        )
+    };
+    let in_line = |step: &str| {
+        let step = format!("{{% set x={step} %}}");
+        format!("{{% set x=[1] %}}{}{{{{ x is defined }}}}", step.repeat(TEMPLATE_BYTES_MAX / step.len() - 2))
+    };
+    let steps = |x: &str| {
+        [
+            "X[:]",
+            "X[::-1]",
+            "X[0:9:2]",
+            "X|reverse",
+            "(X|reverse) + []",
+            "(X + [])[:]",
+            "X + []",
+            "[] + X[:]",
+            "X|unique",
+        ]
+        .map(|step| step.replace('X', x))
+    };
+    let lines = steps("x").into_iter().chain(["[x]", "{1:x}", "dict(a=x)", "namespace(a=x)"].map(str::to_owned));
+    let loops = steps("n.x").into_iter().chain(["[n.x]".to_owned(), "dict(a=n.x)".to_owned()]);
+    loops.map(|step| in_loop(&step)).chain(lines.map(|step| in_line(&step))).collect()
+}
+
+/// On as little stack as any thread of a server has: values within values must not become calls within calls.
+#[test]
+fn values_nested_by_a_loop_overflow_no_stack() {
+    const STACK_BYTES: usize = 2 << 20;
+    for source in nesting() {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn(move || run(&source)).unwrap();
+        if let Ok(text) = thread.join().unwrap() {
+            assert!(text.len() <= OUTPUT_BYTES_MAX, "{} bytes", text.len());
+        }
+    }
+}
+
+#[test]
+fn slices_are_lists() {
+    let slices =
+        "{% set x = [1, 2, 3, 4] %}{{ x[1:] }}{{ x[::-1] }}{{ x[:3:2][1] }}{{ 'abcd'[1:3] }}{{ x[1:] is sequence }}";
+    assert_eq!(run(slices).unwrap(), "[2, 3, 4][4, 3, 2, 1]3bcTrue");
+}
+
 #[test]
 fn exhausting_templates_end_early_with_bounded_output() {
     for source in exhausting() {

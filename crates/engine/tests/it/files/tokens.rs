@@ -75,6 +75,106 @@ fn the_description_as_json_makes_the_same_tokenizer() {
     assert_eq!((tokenizer.bos(), tokenizer.eos(), tokenizer.stop_ids()), (Some(1), Some(2), &[0, 2][..]));
 }
 
+/// A tokenizer of bytes and of what `others` are, as GGUF metadata: the last have the kind 3, "control".
+fn byte_metadata(pre: &str, others: &[&str]) -> GgufWriter {
+    byte_metadata_of_kinds(pre, others, (0..256 + others.len()).map(|id| if id < 256 { 1 } else { 3 }).collect())
+}
+
+fn byte_metadata_of_kinds(pre: &str, others: &[&str], kinds: Vec<i64>) -> GgufWriter {
+    let tiny = openledger_testkit::tiny_model();
+    let json: Value = serde_json::from_slice(&tiny.tokenizer().to_json()).unwrap();
+    let vocab = json["model"]["vocab"].as_object().unwrap();
+    let mut tokens: Vec<String> = vocab.keys().filter(|token| token.chars().count() == 1).cloned().collect();
+    assert_eq!(tokens.len(), 256);
+    tokens.extend(others.iter().map(|token| (*token).to_owned()));
+    let mut gguf = GgufWriter::new();
+    gguf.set("tokenizer.ggml.model", "gpt2").set("tokenizer.ggml.pre", pre);
+    gguf.set("tokenizer.ggml.tokens", tokens).set("tokenizer.ggml.token_type", kinds);
+    gguf.set("tokenizer.ggml.merges", Vec::<String>::new()).set("tokenizer.ggml.bos_token_id", 256_u32);
+    gguf
+}
+
+#[test]
+fn a_control_token_that_is_one_stretch_of_text_is_not_read_from_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let gguf = byte_metadata("llama-bpe", &["<|>", "###", "Ġ##"]);
+    let tokenizer = read(&gguf, &folder.path().join("tokenizer.gguf")).unwrap();
+    for text in ["<|>", "###", "a ### b", "###\n###", "####", "one<|>two", " ##", "é<|>é"] {
+        let ids = tokenizer.encode_untrusted(text).unwrap();
+        assert!(ids.iter().all(|id| !tokenizer.is_control(*id)), "{text:?}: {ids:?}");
+        assert_eq!(tokenizer.decode(&ids), text);
+    }
+    assert_eq!(tokenizer.encode("a###").unwrap()[1..], [257], "trusted text spells it");
+    let template = ChatTemplate::new("{% for m in messages %}###{{ m.content }}<|>{% endfor %}", Default::default());
+    let ids = tokenizer.encode_chat(&template.unwrap(), &chat(&["Be ### brief.", "###", "<|>"]), false).unwrap();
+    let controls: Vec<u32> = ids.into_iter().filter(|id| tokenizer.is_control(*id)).collect();
+    assert_eq!(controls, [257, 256].repeat(3));
+}
+
+#[test]
+fn text_that_only_a_control_token_spells_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut kinds = vec![1; 257];
+    let mut gguf = byte_metadata("llama-bpe", &["<|>"]);
+    let json: Value =
+        serde_json::from_slice(&read(&gguf, &folder.path().join("bytes.gguf")).unwrap().to_json()).unwrap();
+    kinds[json["model"]["vocab"]["#"].as_u64().unwrap() as usize] = 3;
+    gguf = byte_metadata_of_kinds("llama-bpe", &["<|>"], kinds);
+    let tokenizer = read(&gguf, &folder.path().join("tokenizer.gguf")).unwrap();
+    let error = tokenizer.encode_untrusted("a # b").unwrap_err();
+    assert_eq!(error.to_string(), "the vocabulary spells \"#\" with a control token only");
+}
+
+#[test]
+fn a_file_and_a_folder_of_one_model_agree_on_what_begins_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, begin) = (folder.path().join("tokenizer.gguf"), "<|begin_of_text|>");
+    let from_gguf = |pre: &str, said: Option<bool>| {
+        let mut gguf = byte_metadata(pre, &[begin]);
+        said.into_iter().for_each(|said| {
+            gguf.set("tokenizer.ggml.add_bos_token", said);
+        });
+        read(&gguf, &path).unwrap()
+    };
+    for pre in ["llama-bpe", "smollm", "qwen2", "gpt-2"] {
+        assert_eq!(from_gguf(pre, None).adds_bos(), pre == "llama-bpe", "{pre}");
+        assert!(from_gguf(pre, Some(true)).adds_bos() && !from_gguf(pre, Some(false)).adds_bos(), "{pre}");
+    }
+    let template = |first: &str| {
+        serde_json::json!({"type": "TemplateProcessing", "pair": [], "special_tokens": {}, "single": [
+            {"SpecialToken": {"id": first, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]})
+    };
+    let byte_level = serde_json::json!({"type": "ByteLevel", "trim_offsets": true});
+    let sequence = |parts: [&Value; 2]| serde_json::json!({"type": "Sequence", "processors": parts});
+    let mut json: Value = serde_json::from_slice(&from_gguf("llama-bpe", None).to_json()).unwrap();
+    for (processor, adds) in [
+        // As Gemma's and Llama 3's files have it.
+        (template(begin), true),
+        (sequence([&byte_level, &template(begin)]), true),
+        (template("<other>"), false),
+        (byte_level.clone(), false),
+        (Value::Null, false),
+    ] {
+        json["post_processor"] = processor;
+        let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), Some(begin), None).unwrap();
+        assert_eq!((tokenizer.adds_bos(), tokenizer.bos()), (adds, Some(256)), "{}", json["post_processor"]);
+        assert!(!Tokenizer::from_json(json.to_string().as_bytes(), None, None).unwrap().adds_bos());
+    }
+}
+
+#[test]
+fn what_a_folders_configuration_says_of_its_first_token_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    openledger_testkit::TinySpec::default().write_folder(folder.path()).unwrap();
+    let path = folder.path().join("tokenizer_config.json");
+    for said in [Value::Null, true.into(), false.into()] {
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["add_bos_token"] = said.clone();
+        std::fs::write(&path, config.to_string()).unwrap();
+        assert_eq!(openledger_engine::format::load(folder.path()).unwrap().tokenizer.adds_bos(), said == true);
+    }
+}
+
 #[test]
 fn untrusted_text_decodes_to_itself_and_spans_cover_it() {
     let tokenizer = smollm2();
