@@ -26,6 +26,7 @@ mod revocations;
 mod routes;
 mod session;
 mod shares;
+mod stream;
 mod tally;
 
 pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, Site, StartGatewayError};

@@ -208,7 +208,7 @@ pub(crate) fn finish_reason(finish: FinishReason) -> &'static str {
     match finish {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
-        // Ours: OpenAI's API has no answers that their caller ended.
+        // Ours: OpenAI's API has no answers that their caller, or the time they may take, ended.
         FinishReason::Cancelled => "cancelled",
     }
 }
