@@ -17,7 +17,7 @@ use openledger_settlement::worker::WorkerStatus;
 use openledger_store::Store;
 use openledger_train::ModelFactory;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -118,6 +118,9 @@ pub(crate) struct App {
     pub(crate) revocations: Revocations,
     pub(crate) changes: Buckets,
     pub(crate) sign_ins: Buckets,
+    pub(crate) chats: Buckets,
+    pub(crate) free_places: Arc<Semaphore>,
+    pub(crate) encoders: Arc<Semaphore>,
     address: SocketAddr,
     stopping: watch::Receiver<bool>,
 }
@@ -153,6 +156,11 @@ impl App {
     /// Whether browsers are to send the session's cookie over TLS alone.
     pub(crate) fn is_secure(&self) -> bool {
         self.site.public_url.as_ref().is_some_and(PublicUrl::is_secure)
+    }
+
+    /// Most free answers at once, waiting or under way.
+    pub(crate) fn free_answers_max(&self) -> usize {
+        free_answers_max(&self.server)
     }
 
     /// The operator's books.
@@ -238,6 +246,7 @@ impl App {
         let snapshots = Arc::new(Snapshots::new(datanets.clone()));
         let ledger = till.ledger().clone();
         let sessions = Sessions::new(store.clone(), ledger.chain_id());
+        let free_places = Arc::new(Semaphore::new(free_answers_max(&server)));
         let tally = Tally::new(store.clone(), ledger, datanets.clone(), Arc::clone(&catalog), Arc::clone(&snapshots));
         Self {
             catalog,
@@ -260,10 +269,18 @@ impl App {
             revocations: Revocations::default(),
             changes: Buckets::new(limits::CHANGES),
             sign_ins: Buckets::new(limits::SIGN_INS),
+            chats: Buckets::new(limits::CHATS),
+            free_places,
+            encoders: Arc::new(Semaphore::new(chat::ENCODINGS_MAX)),
             address,
             stopping,
         }
     }
+}
+
+/// Half the model server's queue: the other half is kept for whoever paid.
+fn free_answers_max(server: &Server) -> usize {
+    (server.config().max_queue / 2).max(1)
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -278,14 +295,21 @@ fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(CHUNK_BYTES_MAX));
     json.merge(chunks)
         .layer(from_fn_with_state(Arc::clone(&app), guard::check))
-        .route(chat::PATH, post(chat::completions).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
-        .route(chat::QUOTE_PATH, post(chat::quote).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
+        .merge(chat_routes(&app))
         .fallback(assets::fallback)
         .layer(RequestBodyLimitLayer::new(CHUNK_BYTES_MAX))
         .layer(CorsLayer::permissive())
         .layer(map_response(guard::plain_errors))
         .layer(from_fn_with_state(guards, assets::guard))
         .with_state(app)
+}
+
+fn chat_routes(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route(chat::PATH, post(chat::completions))
+        .route(chat::QUOTE_PATH, post(chat::quote))
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(app), guard::chat))
 }
 
 fn datanet_routes() -> Router<Arc<App>> {

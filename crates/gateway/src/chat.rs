@@ -31,6 +31,7 @@ use openledger_settlement::x402::{
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use serde_json::{Value, json};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use crate::answer::{self, PromptError};
@@ -59,6 +60,9 @@ pub const STORED_HEADER: &str = "x-openledger-stored";
 pub(crate) const PATH: &str = "/v1/chat/completions";
 /// Path of [`quote`].
 pub(crate) const QUOTE_PATH: &str = "/v1/chat/quote";
+/// Requests encoded at once.
+pub(crate) const ENCODINGS_MAX: usize = 4;
+
 /// A request read, encoded and priced.
 struct Ask {
     chat: ChatRequest,
@@ -85,7 +89,7 @@ pub(crate) async fn completions(
     }
     let (chat, model) = read(&app, &body)?;
     let Some(model) = model else { return answer_free(app, chat).await };
-    let ask = Ask::new(&app, Some(&model), chat)?;
+    let ask = read_ask(&app, Some(&model), chat).await?;
     let offer = app.till.offer(ask.ceiling(&model)?);
     let Some(payload) = payload else {
         let sentence = refusal::unpaid(&offer);
@@ -112,7 +116,7 @@ pub(crate) async fn completions(
 /// A client without payment learns the same from the 402 of the request itself; browsers log that as an error.
 pub(crate) async fn quote(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<view::Quote>, ApiError> {
     let (chat, model) = read(&app, &body)?;
-    let ask = Ask::new(&app, model.as_deref(), chat)?;
+    let ask = read_ask(&app, model.as_ref(), chat).await?;
     let ceiling = model.as_deref().map_or(Ok(Wei::ZERO), |model| ask.ceiling(model))?;
     Ok(Json(view::Quote {
         prompt_tokens: ask.tokens_in(),
@@ -133,6 +137,19 @@ fn read(app: &App, body: &[u8]) -> Result<(ChatRequest, Option<Arc<Published>>),
     }
     let model = app.catalog.by_name(&chat.model).ok_or_else(|| ApiError::not_found("model", &chat.model))?;
     Ok((chat, Some(model)))
+}
+
+/// Encodes a request. Long texts take a while, and nobody has paid for it yet: so it is done apart from the threads that
+/// serve everybody else, and only for a few requests at once.
+async fn read_ask(app: &Arc<App>, model: Option<&Arc<Published>>, chat: ChatRequest) -> Result<Ask, ApiError> {
+    let place = Arc::clone(&app.encoders).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
+    let (app, model) = (Arc::clone(app), model.cloned());
+    let work = move || {
+        // Kept until the work is done, also when the asker goes away meanwhile.
+        let _place = place;
+        Ask::new(&app, model.as_deref(), chat)
+    };
+    blocking(work).await?
 }
 
 fn payment_asked(app: &App, offer: PaymentRequirements) -> PaymentRequired {
@@ -415,7 +432,8 @@ fn receipt_comment(body: &Value, answered: &StoredAnswer) -> SseEvent {
 
 /// The base model answers for nothing: it has no builder and no contributors whom a fee could go to.
 async fn answer_free(app: Arc<App>, chat: ChatRequest) -> Result<Response, ApiError> {
-    let ask = Ask::new(&app, None, chat)?;
+    let ask = read_ask(&app, None, chat).await?;
+    let place = free_place(&app)?;
     let generation = app.server.submit(ask.request.clone())?;
     if !ask.chat.stream {
         let completion = stream::finish(generation, ask.deadline).await?;
@@ -423,6 +441,7 @@ async fn answer_free(app: Arc<App>, chat: ChatRequest) -> Result<Response, ApiEr
     }
     let (mut reader, response) = Reader::open(ask.deadline);
     tokio::spawn(async move {
+        let _place = place;
         if let Err(error) = pump_free(&ask, generation, &mut reader).await {
             reader.fail(&error).await;
         }
@@ -438,6 +457,15 @@ async fn pump_free(ask: &Ask, generation: Generation, reader: &mut Reader) -> Re
     }
     reader.send(done()).await;
     Ok(())
+}
+
+/// A place among the free answers, which must not take the whole queue: whoever paid would wait behind whoever did not.
+fn free_place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    const RETRY_AFTER_MS: u64 = 5_000;
+    Arc::clone(&app.free_places).try_acquire_owned().map_err(|_| {
+        let message = format!("{} free answers are being made already, which is the limit", app.free_answers_max());
+        ApiError::busy(message, RETRY_AFTER_MS)
+    })
 }
 
 /// 32 bytes that nobody can guess: without them a receipt's hashes say nothing about request and answer.
