@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::assets::Guards;
 use crate::catalog::Catalog;
@@ -38,7 +39,7 @@ use crate::routes::{
 use crate::session::Sessions;
 use crate::shares::Snapshots;
 use crate::tally::Tally;
-use crate::{assets, chat, events, guard, limits, lineage, revocations};
+use crate::{assets, chat, events, guard, limits, lineage, listen, revocations};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -193,7 +194,7 @@ pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     watchers: Vec<JoinHandle<()>>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -208,19 +209,15 @@ impl Gateway {
         let threads = parts.server.config().threads;
         let desk = Desk::start(Arc::clone(&parts.catalog), threads).map_err(StartGatewayError::Thread)?;
         lineage::know_all(&parts.chain, parts.till.ledger(), &parts.catalog).await;
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let app = Arc::new(App::new(parts, desk, address, stopped.clone()));
         let watchers = vec![
             tokio::spawn(events::watch(Arc::downgrade(&app))),
             tokio::spawn(events::watch_jobs(Arc::downgrade(&app))),
             tokio::spawn(revocations::watch(Arc::downgrade(&app))),
         ];
-        let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
-            // The sender going away stops the server as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        Ok(Self { address, stop, watchers, task: tokio::spawn(async move { serve.await }) })
+        let task = tokio::spawn(listen::serve(listener, router(app), stopped));
+        Ok(Self { address, stop, watchers, task })
     }
 
     /// Where it listens.
@@ -228,14 +225,13 @@ impl Gateway {
         self.address
     }
 
-    /// Takes no more requests and waits for those under way.
+    /// Takes no more requests and waits for those under way, for a grace period at most: a client that sends half a
+    /// request, or reads no answer, must not keep a node from stopping.
     pub async fn shutdown(self) {
         let _ = self.stop.send(true);
         self.watchers.iter().for_each(JoinHandle::abort);
-        match self.task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the gateway ended with an error"),
-            Err(error) => tracing::error!(%error, "the gateway's task died"),
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the gateway's task died");
         }
     }
 }
@@ -298,6 +294,7 @@ fn router(app: Arc<App>) -> Router {
         .merge(chat_routes(&app))
         .fallback(assets::fallback)
         .layer(RequestBodyLimitLayer::new(CHUNK_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(listen::BODY_PIECE_WAIT_MAX))
         .layer(CorsLayer::permissive())
         .layer(map_response(guard::plain_errors))
         .layer(from_fn_with_state(guards, assets::guard))

@@ -18,6 +18,7 @@ mod explain;
 mod guard;
 mod limits;
 mod lineage;
+mod listen;
 mod metrics;
 mod openai;
 mod public_url;

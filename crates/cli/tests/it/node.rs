@@ -177,10 +177,22 @@ impl Node {
         self.child.wait().unwrap();
     }
 
-    /// What Ctrl-C sends; gives the exit status and the last line.
-    pub fn interrupt(mut self) -> (ExitStatus, String) {
+    /// What Ctrl-C sends, and again when the node says that it stops; gives the exit status.
+    pub fn interrupt_twice(mut self) -> ExitStatus {
+        self.signal();
+        self.line_with("stopping");
+        self.signal();
+        wait_for_end(&mut self.child)
+    }
+
+    fn signal(&self) {
         let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// What Ctrl-C sends; gives the exit status and the last line.
+    pub fn interrupt(mut self) -> (ExitStatus, String) {
+        self.signal();
         let last = self.line_with("stopped");
         (wait_for_end(&mut self.child), last)
     }

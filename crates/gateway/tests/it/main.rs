@@ -5,6 +5,7 @@
 mod assets;
 mod contract;
 mod forgotten;
+mod held;
 mod hostile;
 mod migrations;
 mod moved;
