@@ -362,6 +362,7 @@ fn node_routes() -> Router<Arc<App>> {
         .route("/v1/sessions/current", get(sessions::current).delete(sessions::sign_out))
         .route("/v1/models", get(models::list))
         .route("/v1/registry", get(models::registry))
+        .route("/v1/models/{name}", get(models::show))
         .route("/v1/models/{name}/details", get(models::details))
         .route("/v1/lora_adapters", get(models::adapters))
         .route("/v1/status", get(status::show))

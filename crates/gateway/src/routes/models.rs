@@ -23,7 +23,22 @@ const SEARCH_BYTES_MAX: usize = 512;
 
 /// The base model and every published adapter.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
-    let base = app.catalog.base_name();
+    let name = app.catalog.base_name();
+    let mut models = vec![base(&app)];
+    models.extend(app.catalog.list().iter().map(|model| published(model, name)));
+    Json(view::ModelList { object: "list".to_owned(), data: models })
+}
+
+/// One model as the list has it.
+pub(crate) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<view::Model>, ApiError> {
+    if name == app.catalog.base_name() {
+        return Ok(Json(base(&app)));
+    }
+    let model = app.catalog.by_name(&name).ok_or_else(|| ApiError::not_found("model", &name))?;
+    Ok(Json(published(&model, app.catalog.base_name())))
+}
+
+fn base(app: &App) -> view::Model {
     let extras = view::ModelExtras {
         base_model: Some(app.catalog.base().hash().into()),
         model_id: None,
@@ -32,9 +47,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
         snapshot_roots: None,
         price: None,
     };
-    let mut models = vec![entry(base, 0, "openledger".to_owned(), None, extras)];
-    models.extend(app.catalog.list().iter().map(|model| published(model, base)));
-    Json(view::ModelList { object: "list".to_owned(), data: models })
+    entry(app.catalog.base_name(), 0, "openledger".to_owned(), None, extras)
 }
 
 fn published(model: &Published, base: &str) -> view::Model {
