@@ -1,4 +1,9 @@
-use crate::people::{People, question};
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use crate::commands::program;
+use crate::people::{MODEL, People, question};
 use crate::prepared;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -18,4 +23,33 @@ async fn up_stops_cleanly_on_sigint() {
     assert!(people.payer.block_number().await.unwrap() >= blocks);
     assert_eq!(people.gateway.receipt(receipt).await.unwrap().receipt.hash(), receipt);
     people.till().chat(&question("Who goes on?")).await.unwrap();
+}
+
+/// Far below the time that a node gives to requests under way.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_interrupt_ends_a_node_at_once_while_a_client_holds_half_a_request() {
+    let (home, _) = prepared::home().await;
+    let node = home.start(&[]);
+    let mut half = TcpStream::connect(node.gateway.trim_start_matches("http://")).unwrap();
+    half.write_all(b"GET /health HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\n").unwrap();
+    assert!(half.read(&mut [0; 16]).unwrap() > 0, "the connection was taken");
+    let started = Instant::now();
+    let status = node.interrupt_twice();
+    assert!(started.elapsed() < AT_ONCE, "{:?}", started.elapsed());
+    assert_eq!(status.code(), Some(130));
+    let node = home.start(&[]);
+    People::connect(&node).await.till().chat(&question("Who goes on?")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_that_stands_on_chain_is_served_by_publishing_it_again() {
+    let (home, _) = prepared::home().await;
+    let node = home.start(&[]);
+    let publish = ["--account", "3", "train", "publish", "1", "--name", MODEL];
+    let output = program(home.root(), &node.rpc, &node.gateway, &publish);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("it stood on chain already; now it is served"), "{said}");
 }
