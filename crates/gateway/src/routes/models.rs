@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use openledger_contracts::{Price, SplitBps};
 use openledger_primitives::ModelId;
+use openledger_train::Manifest;
 use serde::Deserialize;
 
 use crate::api::Listing;
@@ -155,9 +156,19 @@ fn detail(app: &App, model: &Published) -> Result<view::ModelDetail, ApiError> {
         datanets,
         parents: manifest.parents.iter().map(|&parent| link(app, parent)).collect(),
         children: children(app, model.id)?,
+        revoked_records: revoked_records(app, manifest)?,
         answers,
         income_wei: income.into(),
     })
+}
+
+/// Counts what was taken back of a model's snapshots.
+fn revoked_records(app: &App, manifest: &Manifest) -> Result<u64, ApiError> {
+    let mut revoked = 0;
+    for named in &manifest.snapshots {
+        revoked += app.datanets.revoked_in(&app.datanets.snapshot(named.datanet, named.snapshot)?)?;
+    }
+    Ok(revoked)
 }
 
 fn link(app: &App, id: ModelId) -> view::ModelLink {
