@@ -1,5 +1,7 @@
 //! Snapshots in the store, and the statement of each record.
 
+use std::collections::BTreeSet;
+
 use openledger_primitives::merkle::MerkleProof;
 use openledger_primitives::{Address, B256, BlobHash, DatanetId, RecordHash, SnapshotId};
 use openledger_store::{BlobError, ReadTx, Row, RowExt, StoreError, Tx, number_value, params};
@@ -207,6 +209,19 @@ impl Datanets {
             Ok(SnapshotRecord { index, entry: *entry, record: self.record(entry.record_hash)? })
         };
         snapshot.entries.iter().zip(0..).map(with_record).collect()
+    }
+
+    /// How many of a snapshot's records were taken back since.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn revoked_in(&self, snapshot: &Snapshot) -> Result<u64, StoreError> {
+        let sql = "SELECT hash FROM datanet_records WHERE datanet = ?1 AND status = ?2";
+        let place = params![number_value("Datanet", snapshot.datanet.0)?, RecordStatus::Revoked.code()];
+        let revoked = self.store.read(|tx| tx.query_all(sql, place, |row| row.hash("hash")))?;
+        let revoked: BTreeSet<B256> = revoked.into_iter().collect();
+        let gone = snapshot.entries.iter().filter(|entry| revoked.contains(&entry.record_hash.0));
+        Ok(gone.count() as u64)
     }
 
     /// A record's content, checked against its hash.

@@ -17,10 +17,11 @@ use openledger_settlement::worker::WorkerStatus;
 use openledger_store::Store;
 use openledger_train::ModelFactory;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::RequestBodyTimeoutLayer;
 
 use crate::assets::Guards;
 use crate::catalog::Catalog;
@@ -38,7 +39,7 @@ use crate::routes::{
 use crate::session::Sessions;
 use crate::shares::Snapshots;
 use crate::tally::Tally;
-use crate::{assets, chat, events, guard, limits, lineage, revocations};
+use crate::{assets, chat, events, guard, limits, lineage, listen, revocations};
 
 /// Largest body of a request that carries JSON.
 pub const JSON_BYTES_MAX: usize = 2 << 20;
@@ -118,6 +119,9 @@ pub(crate) struct App {
     pub(crate) revocations: Revocations,
     pub(crate) changes: Buckets,
     pub(crate) sign_ins: Buckets,
+    pub(crate) chats: Buckets,
+    pub(crate) free_places: Arc<Semaphore>,
+    pub(crate) encoders: Arc<Semaphore>,
     address: SocketAddr,
     stopping: watch::Receiver<bool>,
 }
@@ -155,6 +159,11 @@ impl App {
         self.site.public_url.as_ref().is_some_and(PublicUrl::is_secure)
     }
 
+    /// Most free answers at once, waiting or under way.
+    pub(crate) fn free_answers_max(&self) -> usize {
+        free_answers_max(&self.server)
+    }
+
     /// The operator's books.
     pub(crate) fn ledger(&self) -> &Ledger {
         self.till.ledger()
@@ -185,7 +194,7 @@ pub struct Gateway {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     watchers: Vec<JoinHandle<()>>,
-    task: JoinHandle<std::io::Result<()>>,
+    task: JoinHandle<()>,
 }
 
 impl Gateway {
@@ -200,19 +209,15 @@ impl Gateway {
         let threads = parts.server.config().threads;
         let desk = Desk::start(Arc::clone(&parts.catalog), threads).map_err(StartGatewayError::Thread)?;
         lineage::know_all(&parts.chain, parts.till.ledger(), &parts.catalog).await;
-        let (stop, mut stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
         let app = Arc::new(App::new(parts, desk, address, stopped.clone()));
         let watchers = vec![
             tokio::spawn(events::watch(Arc::downgrade(&app))),
             tokio::spawn(events::watch_jobs(Arc::downgrade(&app))),
             tokio::spawn(revocations::watch(Arc::downgrade(&app))),
         ];
-        let router = router(app).into_make_service_with_connect_info::<SocketAddr>();
-        let serve = axum::serve(listener, router).with_graceful_shutdown(async move {
-            // The sender going away stops the server as well.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        });
-        Ok(Self { address, stop, watchers, task: tokio::spawn(async move { serve.await }) })
+        let task = tokio::spawn(listen::serve(listener, router(app), stopped));
+        Ok(Self { address, stop, watchers, task })
     }
 
     /// Where it listens.
@@ -220,14 +225,13 @@ impl Gateway {
         self.address
     }
 
-    /// Takes no more requests and waits for those under way.
+    /// Takes no more requests and waits for those under way, for a grace period at most: a client that sends half a
+    /// request, or reads no answer, must not keep a node from stopping.
     pub async fn shutdown(self) {
         let _ = self.stop.send(true);
         self.watchers.iter().for_each(JoinHandle::abort);
-        match self.task.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the gateway ended with an error"),
-            Err(error) => tracing::error!(%error, "the gateway's task died"),
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the gateway's task died");
         }
     }
 }
@@ -238,6 +242,7 @@ impl App {
         let snapshots = Arc::new(Snapshots::new(datanets.clone()));
         let ledger = till.ledger().clone();
         let sessions = Sessions::new(store.clone(), ledger.chain_id());
+        let free_places = Arc::new(Semaphore::new(free_answers_max(&server)));
         let tally = Tally::new(store.clone(), ledger, datanets.clone(), Arc::clone(&catalog), Arc::clone(&snapshots));
         Self {
             catalog,
@@ -260,10 +265,18 @@ impl App {
             revocations: Revocations::default(),
             changes: Buckets::new(limits::CHANGES),
             sign_ins: Buckets::new(limits::SIGN_INS),
+            chats: Buckets::new(limits::CHATS),
+            free_places,
+            encoders: Arc::new(Semaphore::new(chat::ENCODINGS_MAX)),
             address,
             stopping,
         }
     }
+}
+
+/// Half the model server's queue: the other half is kept for whoever paid.
+fn free_answers_max(server: &Server) -> usize {
+    (server.config().max_queue / 2).max(1)
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -278,14 +291,22 @@ fn router(app: Arc<App>) -> Router {
         .layer(DefaultBodyLimit::max(CHUNK_BYTES_MAX));
     json.merge(chunks)
         .layer(from_fn_with_state(Arc::clone(&app), guard::check))
-        .route(chat::PATH, post(chat::completions).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
-        .route(chat::QUOTE_PATH, post(chat::quote).layer(DefaultBodyLimit::max(JSON_BYTES_MAX)))
+        .merge(chat_routes(&app))
         .fallback(assets::fallback)
         .layer(RequestBodyLimitLayer::new(CHUNK_BYTES_MAX))
+        .layer(RequestBodyTimeoutLayer::new(listen::BODY_PIECE_WAIT_MAX))
         .layer(CorsLayer::permissive())
         .layer(map_response(guard::plain_errors))
         .layer(from_fn_with_state(guards, assets::guard))
         .with_state(app)
+}
+
+fn chat_routes(app: &Arc<App>) -> Router<Arc<App>> {
+    Router::new()
+        .route(chat::PATH, post(chat::completions))
+        .route(chat::QUOTE_PATH, post(chat::quote))
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .layer(from_fn_with_state(Arc::clone(app), guard::chat))
 }
 
 fn datanet_routes() -> Router<Arc<App>> {
@@ -341,6 +362,7 @@ fn node_routes() -> Router<Arc<App>> {
         .route("/v1/sessions/current", get(sessions::current).delete(sessions::sign_out))
         .route("/v1/models", get(models::list))
         .route("/v1/registry", get(models::registry))
+        .route("/v1/models/{name}", get(models::show))
         .route("/v1/models/{name}/details", get(models::details))
         .route("/v1/lora_adapters", get(models::adapters))
         .route("/v1/status", get(status::show))

@@ -2,10 +2,12 @@
 //!
 //! The order of things: read the request, offer a price ceiling, let the payment in, generate, attribute, charge.
 //! Nothing is charged before the answer is complete, and nothing of it is lost once it is charged. A caller who closes a
-//! stream completes its answer there: it ends with the tokens that there are, and costs no more than those.
+//! stream completes its answer there: it ends with the tokens that there are, and costs no more than those. The same
+//! happens when the time that offers name is over: until then the payment's channel is held, and no longer.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -13,10 +15,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event as SseEvent, Sse};
 use axum::response::{IntoResponse, Response};
-use futures::{Stream, StreamExt as _};
 use openledger_attribution::attest::Attribution;
 use openledger_primitives::{B256, Wei};
-use openledger_serve::{Completion, Event, GenerateError, Generation, Request, SubmitError};
+use openledger_serve::{Completion, Generation, Request, SubmitError};
 use openledger_settlement::ledger::{Admission, Charge, ChargeError, Kept, Reservation, StoredAnswer};
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
 use openledger_settlement::refusal;
@@ -30,8 +31,8 @@ use openledger_settlement::x402::{
 use rand::TryRngCore as _;
 use rand::rngs::OsRng;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::answer::{self, PromptError};
 use crate::api::chat as view;
@@ -46,6 +47,7 @@ use crate::lineage;
 use crate::openai::{AnswerHead, ChatRequest};
 use crate::replay::hash_request;
 use crate::routes::{blocking, models};
+use crate::stream::{self, Reader, data, done};
 
 /// Response header with the receipt's hash.
 pub const RECEIPT_HEADER: &str = "x-openledger-receipt";
@@ -58,8 +60,8 @@ pub const STORED_HEADER: &str = "x-openledger-stored";
 pub(crate) const PATH: &str = "/v1/chat/completions";
 /// Path of [`quote`].
 pub(crate) const QUOTE_PATH: &str = "/v1/chat/quote";
-/// Chunks of a stream that wait for a slow reader.
-const CHUNKS_WAITING_MAX: usize = 256;
+/// Requests encoded at once.
+pub(crate) const ENCODINGS_MAX: usize = 4;
 
 /// A request read, encoded and priced.
 struct Ask {
@@ -70,6 +72,8 @@ struct Ask {
     request: Request,
     head: AnswerHead,
     received_at: u64,
+    /// When the answer ends with what there is of it.
+    deadline: Instant,
 }
 
 /// Answers a chat request.
@@ -84,8 +88,8 @@ pub(crate) async fn completions(
         return Ok(refund(&app, payload, fingerprint).await);
     }
     let (chat, model) = read(&app, &body)?;
-    let Some(model) = model else { return answer_free(&app, chat).await };
-    let ask = Ask::new(&app, Some(&model), chat)?;
+    let Some(model) = model else { return answer_free(app, chat).await };
+    let ask = read_ask(&app, Some(&model), chat).await?;
     let offer = app.till.offer(ask.ceiling(&model)?);
     let Some(payload) = payload else {
         let sentence = refusal::unpaid(&offer);
@@ -112,7 +116,7 @@ pub(crate) async fn completions(
 /// A client without payment learns the same from the 402 of the request itself; browsers log that as an error.
 pub(crate) async fn quote(State(app): State<Arc<App>>, body: Bytes) -> Result<Json<view::Quote>, ApiError> {
     let (chat, model) = read(&app, &body)?;
-    let ask = Ask::new(&app, model.as_deref(), chat)?;
+    let ask = read_ask(&app, model.as_ref(), chat).await?;
     let ceiling = model.as_deref().map_or(Ok(Wei::ZERO), |model| ask.ceiling(model))?;
     Ok(Json(view::Quote {
         prompt_tokens: ask.tokens_in(),
@@ -133,6 +137,19 @@ fn read(app: &App, body: &[u8]) -> Result<(ChatRequest, Option<Arc<Published>>),
     }
     let model = app.catalog.by_name(&chat.model).ok_or_else(|| ApiError::not_found("model", &chat.model))?;
     Ok((chat, Some(model)))
+}
+
+/// Encodes a request. Long texts take a while, and nobody has paid for it yet: so it is done apart from the threads that
+/// serve everybody else, and only for a few requests at once.
+async fn read_ask(app: &Arc<App>, model: Option<&Arc<Published>>, chat: ChatRequest) -> Result<Ask, ApiError> {
+    let place = Arc::clone(&app.encoders).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
+    let (app, model) = (Arc::clone(app), model.cloned());
+    let work = move || {
+        // Kept until the work is done, also when the asker goes away meanwhile.
+        let _place = place;
+        Ask::new(&app, model.as_deref(), chat)
+    };
+    blocking(work).await?
 }
 
 fn payment_asked(app: &App, offer: PaymentRequirements) -> PaymentRequired {
@@ -191,9 +208,10 @@ impl Ask {
         // What could not be answered is refused before anybody pays for it.
         app.server.check(&request)?;
         let received_at = now_s();
+        let deadline = Instant::now() + Duration::from_secs(app.till.offer(Wei::ZERO).max_timeout_seconds);
         let id = format!("chatcmpl-{}", hex_prefix(request_hash));
         let head = AnswerHead { id, created: received_at, model: chat.model.clone() };
-        Ok(Self { chat, canonical, salt, request_hash, request, head, received_at })
+        Ok(Self { chat, canonical, salt, request_hash, request, head, received_at, deadline })
     }
 
     /// The most that this request can cost.
@@ -225,7 +243,7 @@ async fn serve_paid(app: Arc<App>, mut paid: Paid) -> Result<Response, ApiError>
     if paid.ask.chat.stream {
         return Ok(stream_paid(app, paid, generation));
     }
-    let completion = generation.finish().await?;
+    let completion = stream::finish(generation, paid.ask.deadline).await?;
     let (wants, salt) = (paid.ask.chat.attribution.unwrap_or(false), paid.ask.salt);
     let charge = settle(&app, paid, completion).await?;
     Ok(paid_response(&charge.answered, wants, salt))
@@ -348,53 +366,24 @@ fn repeat(ask: &Ask, answered: &StoredAnswer) -> Response {
 }
 
 fn stream_paid(app: Arc<App>, paid: Paid, generation: Generation) -> Response {
-    let (chunks, reader) = mpsc::channel(CHUNKS_WAITING_MAX);
+    let (mut reader, response) = Reader::open(paid.ask.deadline);
     // The task goes on when the reader goes away: the answer ends there, and what there is of it is attributed, charged
     // and kept, so that the payer can fetch it.
     tokio::spawn(async move {
-        if let Err(error) = pump(&app, paid, generation, &chunks).await {
-            let _ = chunks.send(data(&error.body())).await;
+        if let Err(error) = pump_paid(&app, paid, generation, &mut reader).await {
+            reader.fail(&error).await;
         }
     });
-    Sse::new(events(reader)).into_response()
+    response
 }
 
-fn events(reader: mpsc::Receiver<SseEvent>) -> impl Stream<Item = Result<SseEvent, Infallible>> {
-    ReceiverStream::new(reader).map(Ok)
-}
-
-async fn pump(
-    app: &Arc<App>,
-    paid: Paid,
-    mut generation: Generation,
-    chunks: &mpsc::Sender<SseEvent>,
-) -> Result<(), ApiError> {
+async fn pump_paid(app: &Arc<App>, paid: Paid, generation: Generation, reader: &mut Reader) -> Result<(), ApiError> {
     let head = paid.ask.head.clone();
-    let _ = chunks.send(data(&head.chunk(json!({"role": "assistant", "content": ""}), None))).await;
-    let mut reader_left = false;
-    let completion = loop {
-        let event = tokio::select! {
-            event = generation.next() => event,
-            () = chunks.closed(), if !reader_left => {
-                reader_left = true;
-                generation.cancel();
-                continue;
-            }
-        };
-        match event {
-            Some(Event::Token { text, .. }) if text.is_empty() => {}
-            Some(Event::Token { text, .. }) => {
-                let _ = chunks.send(data(&head.chunk(json!({"content": text}), None))).await;
-            }
-            Some(Event::Finished(completion)) => break completion,
-            Some(Event::Failed(error)) => return Err(error.into()),
-            _ => return Err(GenerateError::Stopped.into()),
-        }
-    };
+    let completion = stream::pump(generation, &head, reader).await?;
     let tail = Tail { usage: paid.ask.usage_chunk(), wants: paid.ask.chat.attribution.unwrap_or(false) };
     let charge = settle(app, paid, completion).await?;
     for chunk in tail.chunks(&head, &charge.answered) {
-        let _ = chunks.send(chunk).await;
+        reader.send(chunk).await;
     }
     Ok(())
 }
@@ -422,7 +411,7 @@ impl Tail {
             chunks.push(data(&usage));
         }
         chunks.push(receipt_comment(&body, answered));
-        chunks.push(SseEvent::default().data("[DONE]"));
+        chunks.push(done());
         chunks
     }
 }
@@ -441,47 +430,42 @@ fn receipt_comment(body: &Value, answered: &StoredAnswer) -> SseEvent {
     SseEvent::default().comment(format!("openledger {comment}"))
 }
 
-fn data(chunk: &Value) -> SseEvent {
-    SseEvent::default().data(chunk.to_string())
-}
-
 /// The base model answers for nothing: it has no builder and no contributors whom a fee could go to.
-async fn answer_free(app: &App, chat: ChatRequest) -> Result<Response, ApiError> {
-    let ask = Ask::new(app, None, chat)?;
+async fn answer_free(app: Arc<App>, chat: ChatRequest) -> Result<Response, ApiError> {
+    let ask = read_ask(&app, None, chat).await?;
+    let place = free_place(&app)?;
     let generation = app.server.submit(ask.request.clone())?;
     if !ask.chat.stream {
-        let completion = generation.finish().await?;
+        let completion = stream::finish(generation, ask.deadline).await?;
         return Ok(Json(ask.head.completion(&completion.text, completion.finish, completion.usage)).into_response());
     }
-    let (chunks, reader) = mpsc::channel(CHUNKS_WAITING_MAX);
+    let (mut reader, response) = Reader::open(ask.deadline);
     tokio::spawn(async move {
-        if let Err(error) = pump_free(&ask, generation, &chunks).await {
-            let _ = chunks.send(data(&error.body())).await;
+        let _place = place;
+        if let Err(error) = pump_free(&ask, generation, &mut reader).await {
+            reader.fail(&error).await;
         }
     });
-    Ok(Sse::new(events(reader)).into_response())
+    Ok(response)
 }
 
-async fn pump_free(ask: &Ask, mut generation: Generation, chunks: &mpsc::Sender<SseEvent>) -> Result<(), ApiError> {
-    let gone = || ApiError::from(GenerateError::Stopped);
-    while let Some(event) = generation.next().await {
-        match event {
-            Event::Token { text, .. } => {
-                let sent = chunks.send(data(&ask.head.chunk(json!({"content": text}), None))).await;
-                sent.map_err(|_| gone())?;
-            }
-            Event::Finished(completion) => {
-                let _ = chunks.send(data(&ask.head.chunk(json!({}), Some(completion.finish)))).await;
-                if ask.usage_chunk() {
-                    let _ = chunks.send(data(&ask.head.usage_chunk(completion.usage))).await;
-                }
-                let _ = chunks.send(SseEvent::default().data("[DONE]")).await;
-            }
-            Event::Failed(error) => return Err(error.into()),
-            _ => {}
-        }
+async fn pump_free(ask: &Ask, generation: Generation, reader: &mut Reader) -> Result<(), ApiError> {
+    let completion = stream::pump(generation, &ask.head, reader).await?;
+    reader.send(data(&ask.head.chunk(json!({}), Some(completion.finish)))).await;
+    if ask.usage_chunk() {
+        reader.send(data(&ask.head.usage_chunk(completion.usage))).await;
     }
+    reader.send(done()).await;
     Ok(())
+}
+
+/// A place among the free answers, which must not take the whole queue: whoever paid would wait behind whoever did not.
+fn free_place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    const RETRY_AFTER_MS: u64 = 5_000;
+    Arc::clone(&app.free_places).try_acquire_owned().map_err(|_| {
+        let message = format!("{} free answers are being made already, which is the limit", app.free_answers_max());
+        ApiError::busy(message, RETRY_AFTER_MS)
+    })
 }
 
 /// 32 bytes that nobody can guess: without them a receipt's hashes say nothing about request and answer.
@@ -508,15 +492,6 @@ impl From<SubmitError> for ApiError {
             SubmitError::UnknownAdapter { id } => Self::not_found("model", id),
             SubmitError::Invalid(invalid) => Self::invalid("invalid_request", invalid.to_string()),
             _ => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
-        }
-    }
-}
-
-impl From<GenerateError> for ApiError {
-    fn from(error: GenerateError) -> Self {
-        match error {
-            GenerateError::Stopped => Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", error.to_string()),
-            _ => Self::internal(&error),
         }
     }
 }

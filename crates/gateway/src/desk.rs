@@ -1,5 +1,6 @@
 //! The attribution desk: one thread with an engine of its own that attributes answers in the order they come.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
@@ -29,6 +30,9 @@ pub(crate) enum DeskError {
     /// The attribution failed.
     #[error(transparent)]
     Attribution(#[from] AttributionError),
+    /// The attribution panicked: a defect, of which the log has the place.
+    #[error("the attribution panicked")]
+    Panicked,
     /// The desk is gone.
     #[error("the server is shutting down")]
     Stopped,
@@ -42,12 +46,12 @@ pub(crate) struct Task {
     pub(crate) request_hash: B256,
 }
 
-type Reply = oneshot::Sender<Result<Attribution, DeskError>>;
+type Reply<O> = oneshot::Sender<Result<O, DeskError>>;
 
 /// Handle of the desk. The thread ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub(crate) struct Desk {
-    queue: SyncSender<(Task, Reply)>,
+    queue: SyncSender<(Task, Reply<Attribution>)>,
 }
 
 impl std::fmt::Debug for Task {
@@ -60,7 +64,7 @@ impl Desk {
     /// Starts the desk's thread, which computes on `threads` threads.
     pub(crate) fn start(catalog: Arc<Catalog>, threads: usize) -> std::io::Result<Self> {
         let (queue, tasks) = sync_channel(WAITING_MAX);
-        let work = move || attend(&catalog, threads, &tasks);
+        let work = move || attend(threads, &tasks, |exec, task| attribute(&catalog, exec, task));
         std::thread::Builder::new().name("attribution".into()).spawn(work)?;
         Ok(Self { queue })
     }
@@ -76,11 +80,18 @@ impl Desk {
     }
 }
 
-fn attend(catalog: &Catalog, threads: usize, tasks: &Receiver<(Task, Reply)>) {
+/// Does tasks until nobody can bring one. A panic fails its task alone: without this thread every answer would be
+/// generated, and none could be charged.
+fn attend<T, O>(threads: usize, tasks: &Receiver<(T, Reply<O>)>, work: impl Fn(&mut Exec, &T) -> Result<O, DeskError>) {
     let mut exec = Exec::new(threads);
     while let Ok((task, reply)) = tasks.recv() {
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut exec, &task))).unwrap_or_else(|_| {
+            // The panic may have left it half changed.
+            exec = Exec::new(threads);
+            Err(DeskError::Panicked)
+        });
         // An asker that went away does not need the outcome.
-        let _ = reply.send(attribute(catalog, &mut exec, &task));
+        let _ = reply.send(outcome);
     }
 }
 
@@ -88,4 +99,26 @@ fn attribute(catalog: &Catalog, exec: &mut Exec, task: &Task) -> Result<Attribut
     let artifact = catalog.artifact(&task.model)?;
     let Task { prompt, completion, request_hash, .. } = task;
     Ok(answer::attribute(catalog.base(), exec, &artifact, prompt, completion, *request_hash)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_fails_its_task_and_the_next_one_is_done() {
+        let (queue, tasks) = sync_channel(1);
+        let desk = std::thread::spawn(move || {
+            attend(1, &tasks, |_, &task: &u32| if task == 0 { panic!("as the test wants") } else { Ok(task) });
+        });
+        let ask = async |task: u32| {
+            let (reply, outcome) = oneshot::channel();
+            queue.send((task, reply)).expect("the desk is there");
+            outcome.await.expect("every task is replied to")
+        };
+        assert!(matches!(ask(0).await, Err(DeskError::Panicked)));
+        assert!(matches!(ask(7).await, Ok(7)));
+        drop(queue);
+        assert!(desk.join().is_ok());
+    }
 }

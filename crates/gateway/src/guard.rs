@@ -9,13 +9,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use openledger_primitives::Address;
 
-use crate::app::App;
+use crate::app::{App, JSON_BYTES_MAX};
 use crate::error::ApiError;
 use crate::routes::blocking;
 use crate::session::{Opened, token_of};
 
 /// Where sessions begin: taken without one, however old a cookie comes along.
 const SIGN_IN: [&str; 2] = ["/v1/sessions", "/v1/sessions/nonce"];
+
+/// Bytes of a question that take a further token from its address's bucket: they are encoded before anybody pays.
+const CHAT_BYTES_PER_TOKEN: usize = 16 * 1024;
 
 /// Longest refusal of the framework that is read.
 const REFUSAL_BYTES_MAX: usize = 64 * 1024;
@@ -59,6 +62,23 @@ pub(crate) async fn check(
         }
     }
     request.extensions_mut().insert(Caller(session));
+    Ok(next.run(request).await)
+}
+
+/// Lets a question through.
+///
+/// # Errors
+/// 429 for an address that asks too often.
+pub(crate) async fn chat(
+    State(app): State<Arc<App>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let bytes = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    // A body whose length is not told may be as long as any.
+    let bytes = bytes.unwrap_or(JSON_BYTES_MAX);
+    app.chats.take_many(peer.ip(), 1.0 + (bytes / CHAT_BYTES_PER_TOKEN) as f64)?;
     Ok(next.run(request).await)
 }
 

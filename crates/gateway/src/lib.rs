@@ -18,6 +18,7 @@ mod explain;
 mod guard;
 mod limits;
 mod lineage;
+mod listen;
 mod metrics;
 mod openai;
 mod public_url;
@@ -27,6 +28,7 @@ mod revocations;
 mod routes;
 mod session;
 mod shares;
+mod stream;
 mod tally;
 
 pub use app::{CHUNK_BYTES_MAX, Gateway, JSON_BYTES_MAX, Parts, Site, StartGatewayError};

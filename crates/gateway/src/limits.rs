@@ -24,6 +24,9 @@ pub(crate) const CHANGES: Rate = Rate { burst: 600.0, per_s: 30.0 };
 /// Nonces and sign-ins of one address.
 pub(crate) const SIGN_INS: Rate = Rate { burst: 60.0, per_s: 1.0 };
 
+/// Questions and quotes of one address: far above what one machine answers, far below what keeps it from answering.
+pub(crate) const CHATS: Rate = Rate { burst: 1200.0, per_s: 60.0 };
+
 /// Token buckets by address.
 #[derive(Debug)]
 pub(crate) struct Buckets {
@@ -36,11 +39,20 @@ impl Buckets {
         Self { rate, buckets: Mutex::default() }
     }
 
-    /// Takes a token.
+    /// Takes one token.
     ///
     /// # Errors
     /// 429 with the time until there is one.
     pub(crate) fn take(&self, address: IpAddr) -> Result<(), ApiError> {
+        self.take_many(address, 1.0)
+    }
+
+    /// Takes `cost` tokens, at most a burst.
+    ///
+    /// # Errors
+    /// 429 with the time until there are so many.
+    pub(crate) fn take_many(&self, address: IpAddr, cost: f64) -> Result<(), ApiError> {
+        let cost = cost.min(self.rate.burst);
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&address) {
@@ -49,11 +61,11 @@ impl Buckets {
         let (tokens, filled) = buckets.entry(address).or_insert((self.rate.burst, now));
         *tokens = self.level(*tokens, *filled, now);
         *filled = now;
-        if *tokens >= 1.0 {
-            *tokens -= 1.0;
+        if *tokens >= cost {
+            *tokens -= cost;
             return Ok(());
         }
-        let wait_ms = ((1.0 - *tokens) / self.rate.per_s * 1000.0).ceil() as u64;
+        let wait_ms = ((cost - *tokens) / self.rate.per_s * 1000.0).ceil() as u64;
         Err(ApiError::busy("this address asks too often", wait_ms))
     }
 

@@ -16,8 +16,9 @@ pub(crate) const MAX_TOKENS_DEFAULT: u32 = 256;
 
 /// Body of `POST /v1/chat/completions`.
 ///
-/// Fields that clients send by habit and that cannot change the answer here (`user`, `metadata`, `store`) are
-/// taken and ignored; fields that would change it and are not supported are refused by name.
+/// Fields that clients send by habit and that cannot change the answer here ([`IGNORED`]) are taken and ignored, and so
+/// are others that say what is done anyway ([`NEUTRAL`]). Every other field is refused by name: an answer that is not
+/// what was asked for must not be charged.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct ChatRequest {
     /// Name of a published model, or of the base model.
@@ -69,6 +70,9 @@ pub(crate) struct Message {
     pub role: String,
     /// Its text.
     pub content: Content,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Map<String, Value>,
 }
 
 /// Text, or OpenAI's list of text parts.
@@ -110,18 +114,73 @@ pub(crate) struct StreamOptions {
     pub include_usage: bool,
 }
 
-/// Fields that would change the answer and are not supported.
-const UNSUPPORTED: [&str; 9] = [
-    "tools",
-    "tool_choice",
-    "functions",
-    "function_call",
-    "response_format",
-    "logit_bias",
-    "logprobs",
-    "frequency_penalty",
-    "presence_penalty",
+/// Fields that say nothing about the answer: whose it is, how it is billed, kept or scheduled elsewhere.
+const IGNORED: [&str; 11] = [
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "parallel_tool_calls",
+    "request_id",
+    "priority",
+    "cache_salt",
 ];
+
+/// Fields that would change the answer and are not supported, with the values, as JSON, at which they change nothing.
+const NEUTRAL: [(&str, &[&str]); 24] = [
+    ("tools", &["[]"]),
+    ("tool_choice", &[r#""none""#, r#""auto""#]),
+    ("functions", &["[]"]),
+    ("function_call", &[r#""none""#, r#""auto""#]),
+    ("response_format", &[r#"{"type":"text"}"#]),
+    ("modalities", &[r#"["text"]"#]),
+    ("reasoning_effort", &[r#""none""#]),
+    ("logit_bias", &["{}"]),
+    ("logprobs", &["false"]),
+    ("top_logprobs", &["0"]),
+    ("frequency_penalty", &["0"]),
+    ("presence_penalty", &["0"]),
+    ("repetition_penalty", &["1"]),
+    ("length_penalty", &["1"]),
+    ("min_p", &["0"]),
+    ("min_tokens", &["0"]),
+    ("best_of", &["1"]),
+    ("use_beam_search", &["false"]),
+    ("ignore_eos", &["false"]),
+    ("echo", &["false"]),
+    ("stop_token_ids", &["[]"]),
+    ("skip_special_tokens", &["true"]),
+    ("add_generation_prompt", &["true"]),
+    ("continue_final_message", &["false"]),
+];
+
+/// The same of a message: what answers carry that clients send back as part of the conversation. A `name` is not part of
+/// any template here.
+const MESSAGE_IGNORED: [&str; 1] = ["name"];
+/// The same of a message.
+const MESSAGE_NEUTRAL: [(&str, &[&str]); 2] = [("tool_calls", &["[]"]), ("annotations", &["[]"])];
+
+/// The first field that would change the answer.
+fn unsupported<'f>(
+    fields: &'f Map<String, Value>,
+    ignored: &[&str],
+    neutral: &[(&str, &[&str])],
+) -> Option<&'f String> {
+    let harmless = |name: &str, value: &Value| {
+        let mut at = neutral.iter().filter(|(known, _)| *known == name).flat_map(|(_, values)| *values);
+        value.is_null() || ignored.contains(&name) || at.any(|neutral| is(value, neutral))
+    };
+    fields.iter().find(|(name, value)| !harmless(name, value)).map(|(name, _)| name)
+}
+
+/// Whether a value is the one written, where 0 and 0.0 are the same.
+fn is(value: &Value, written: &str) -> bool {
+    let Ok(written) = serde_json::from_str::<Value>(written) else { return false };
+    *value == written || value.as_f64().is_some_and(|number| written.as_f64() == Some(number))
+}
 
 /// A conversation ready for the chat template: role and text.
 pub(crate) type Turns = Vec<(String, String)>;
@@ -149,12 +208,8 @@ impl ChatRequest {
     }
 
     fn check_fields(&self) -> Result<(), ApiError> {
-        let harmless =
-            |value: &Value| value.is_null() || value == &json!(0) || value == &json!(false) || value == &json!(0.0);
-        if let Some(field) =
-            UNSUPPORTED.iter().find(|field| self.rest.get(**field).is_some_and(|value| !harmless(value)))
-        {
-            return Err(ApiError::invalid("unsupported_field", format!("{field} is not supported")).with_param(*field));
+        if let Some(field) = unsupported(&self.rest, &IGNORED, &NEUTRAL) {
+            return Err(ApiError::invalid("unsupported_field", format!("{field} is not supported")).with_param(field));
         }
         match self.n {
             None | Some(1) => Ok(()),
@@ -185,6 +240,10 @@ impl Message {
             let message = format!("role {:?} is not one of system, user and assistant", self.role);
             return Err(ApiError::invalid("invalid_role", message).with_param("messages"));
         }
+        if let Some(field) = unsupported(&self.rest, &MESSAGE_IGNORED, &MESSAGE_NEUTRAL) {
+            let message = format!("{field} of a message is not supported");
+            return Err(ApiError::invalid("unsupported_field", message).with_param("messages"));
+        }
         let text = match &self.content {
             Content::Text(text) => text.clone(),
             Content::Parts(parts) => join_parts(parts)?,
@@ -208,7 +267,7 @@ pub(crate) fn finish_reason(finish: FinishReason) -> &'static str {
     match finish {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
-        // Ours: OpenAI's API has no answers that their caller ended.
+        // Ours: OpenAI's API has no answers that their caller, or the time they may take, ended.
         FinishReason::Cancelled => "cancelled",
     }
 }

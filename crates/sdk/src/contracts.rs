@@ -342,6 +342,15 @@ impl Models {
         Ok((sent, id))
     }
 
+    /// The id of what `builder` publishes with that manifest, published or not.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn id_of(&self, builder: Address, manifest_hash: B256) -> Result<ModelId, ChainError> {
+        let call = IModelRegistry::modelIdOfCall { builder, manifestHash: manifest_hash };
+        Ok(ModelId(self.client.call(MODEL_REGISTRY, &call).await?))
+    }
+
     /// Whether a model is published.
     ///
     /// # Errors

@@ -371,6 +371,17 @@ impl GatewayClient {
         Ok(sent)
     }
 
+    /// What a finished job would publish under `name`, whatever characters that has.
+    ///
+    /// # Errors
+    /// [`GatewayError`].
+    pub async fn model_draft(&self, job: impl std::fmt::Display, name: &str) -> Result<Value, GatewayError> {
+        let path = format!("v1/fine_tuning/jobs/{job}/model");
+        let mut url = self.url(&path)?;
+        url.query_pairs_mut().append_pair("name", name);
+        read_json(accepted(self.http.get(url).send().await?).await?, &path).await
+    }
+
     /// `GET` of a path, such as `v1/models`.
     ///
     /// # Errors

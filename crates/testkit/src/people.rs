@@ -109,9 +109,14 @@ impl People {
     /// # Panics
     /// When the gateway refuses.
     pub async fn prepare(&self, datanet: DatanetId, contributor: u32, file: &[u8]) -> (String, Value) {
+        self.prepare_as(datanet, contributor, file, &json!({"prompt": "procedure", "response": "technique"})).await
+    }
+
+    /// As [`prepare`](Self::prepare), with which columns make which fields.
+    async fn prepare_as(&self, datanet: DatanetId, contributor: u32, file: &[u8], mapping: &Value) -> (String, Value) {
         let upload = self.begin_upload(datanet, contributor, "records.jsonl", file).await;
         self.gateway.upload(&upload, file, 0).await.unwrap();
-        let prepare = json!({"upload": upload, "mapping": {"prompt": "procedure", "response": "technique"}});
+        let prepare = json!({"upload": upload, "mapping": mapping});
         let made = self.gateway.post(&format!("v1/datanets/{datanet}/batches"), &prepare).await.unwrap();
         (upload, made)
     }
@@ -121,7 +126,21 @@ impl People {
     /// # Panics
     /// When chain or gateway refuse.
     pub async fn contribute(&self, datanet: DatanetId, contributor: u32, file: &[u8]) -> (u32, Value) {
-        let (_, made) = self.prepare(datanet, contributor, file).await;
+        self.contribute_as(datanet, contributor, file, &json!({"prompt": "procedure", "response": "technique"})).await
+    }
+
+    /// As [`contribute`](Self::contribute), with which columns make which fields.
+    ///
+    /// # Panics
+    /// When chain or gateway refuse.
+    pub async fn contribute_as(
+        &self,
+        datanet: DatanetId,
+        contributor: u32,
+        file: &[u8],
+        mapping: &Value,
+    ) -> (u32, Value) {
+        let (_, made) = self.prepare_as(datanet, contributor, file, mapping).await;
         let field = |name: &str| serde_json::from_value::<B256>(made["batch"][name].clone()).unwrap();
         let record_count = u32::try_from(made["batch"]["record_count"].as_u64().unwrap()).unwrap();
         let contribution = Contribution { datanet, batch_root: field("batch_root"), record_count, salt: field("salt") };

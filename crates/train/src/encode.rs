@@ -4,7 +4,7 @@ use openledger_engine::{ChatMessage, EncodeChatError, Model};
 
 use crate::{
     recipe::{OverLong, Recipe},
-    record::{RecordBody, TrainRecord},
+    record::{RecordBody, RecordBodyError, TrainRecord},
 };
 
 /// Most records whose refusal a report names; more are counted.
@@ -76,6 +76,9 @@ pub struct EncodeReport {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeRecordError {
+    /// It has none of the shapes that text models learn.
+    #[error(transparent)]
+    Shape(#[from] RecordBodyError),
     /// The chat template failed on its turns.
     #[error("the chat template failed: {reason}")]
     Template {
@@ -182,6 +185,9 @@ impl<'a> Encoder<'a> {
     }
 
     fn masked(&self, body: &RecordBody) -> Result<Masked, EncodeRecordError> {
+        if let RecordBody::Unusable { unusable } = body {
+            return Err(RecordBodyError { keys: unusable.clone() }.into());
+        }
         let mut masked = Masked::default();
         let Some(turns) = body.turns() else {
             masked.given(self.model.tokenizer().bos().filter(|_| self.model.tokenizer().adds_bos()));

@@ -43,6 +43,12 @@ pub enum RecordBody {
         /// The text.
         text: String,
     },
+    /// What text models cannot learn, such as a record with media. It stands among a run's records so that it is counted
+    /// as refused there, and its neighbours train.
+    Unusable {
+        /// The fields that it has.
+        unusable: String,
+    },
 }
 
 /// One turn of a conversation.
@@ -65,12 +71,18 @@ impl RecordBody {
         serde_json::from_value(value.clone()).map_err(|_| RecordBodyError { keys: keys() })
     }
 
+    /// As [`from_json`](Self::from_json), where a record that cannot be learnt is [`Unusable`](Self::Unusable).
+    pub fn from_any_json(value: &Value) -> Self {
+        Self::from_json(value).unwrap_or_else(|error| Self::Unusable { unusable: error.keys })
+    }
+
     /// The text that a reader sees, for the suffix index: prompt and response, turns, or text, separated by newlines.
     pub fn text(&self) -> String {
         match self {
             Self::Pair { prompt, response } => format!("{prompt}\n{response}"),
             Self::Messages { messages } => messages.iter().map(|t| t.content.as_str()).collect::<Vec<_>>().join("\n"),
             Self::Text { text } => text.clone(),
+            Self::Unusable { .. } => String::new(),
         }
     }
 
@@ -82,7 +94,7 @@ impl RecordBody {
                 let asked = messages.iter().filter(|t| t.role != "assistant").map(|t| t.content.as_str());
                 Some(asked.collect::<Vec<_>>().join("\n"))
             }
-            Self::Text { .. } => None,
+            Self::Text { .. } | Self::Unusable { .. } => None,
         }
     }
 
@@ -93,7 +105,7 @@ impl RecordBody {
             Self::Messages { messages } => {
                 messages.last().filter(|t| t.role == "assistant").map(|t| t.content.as_str())
             }
-            Self::Text { .. } => None,
+            Self::Text { .. } | Self::Unusable { .. } => None,
         }
     }
 
@@ -103,7 +115,7 @@ impl RecordBody {
         match self {
             Self::Pair { prompt, response } => Some(vec![turn("user", prompt), turn("assistant", response)]),
             Self::Messages { messages } => Some(messages.iter().map(|t| turn(&t.role, &t.content)).collect()),
-            Self::Text { .. } => None,
+            Self::Text { .. } | Self::Unusable { .. } => None,
         }
     }
 }

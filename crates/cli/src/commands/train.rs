@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use openledger_contracts::addresses::MODEL_REGISTRY;
 use openledger_contracts::{IModelRegistry, ModelParams, SolValue as _};
-use openledger_primitives::{B256, Bytes, DatanetId, SnapshotId, Wei};
-use openledger_sdk::GatewayClient;
+use openledger_primitives::{B256, Bytes, DatanetId, ModelId, SnapshotId, Wei};
+use openledger_sdk::{ChainClient, GatewayClient, SentTransaction};
 use openledger_settlement::split::BPS_WHOLE;
 use openledger_train::{
     EncodeReport, Estimate, Evaluation, Happening, JobId, JobState, Moment, Preset, Price, Recipe, RecordBody,
@@ -264,10 +264,8 @@ async fn cancel(context: &Context, json: bool, id: JobId) -> Result<()> {
 
 async fn publish(context: &Context, json: bool, id: JobId, name: &str, dry_run: bool) -> Result<()> {
     let (gateway, chain) = (context.gateway()?, context.chain().await?);
-    let draft = gateway.get(&format!("v1/fine_tuning/jobs/{id}/model?name={name}")).await;
-    let draft: Value = draft.with_context(|| format!("job {id} cannot be published"))?;
-    let abi: Bytes = serde_json::from_value(draft["abi"].clone()).context("the gateway gave no parameters")?;
-    let params = ModelParams::abi_decode(&abi).context("the gateway's parameters are malformed")?;
+    let draft = gateway.model_draft(id, name).await.with_context(|| format!("job {id} cannot be published"))?;
+    let params = drafted(&draft, name)?;
     let fees = fees(&params);
     if dry_run {
         if !json {
@@ -278,17 +276,42 @@ async fn publish(context: &Context, json: bool, id: JobId, name: &str, dry_run: 
         return draft_call.show(&chain, draft, json).await;
     }
     note(&fees);
-    let (sent, model) = chain.models().publish(params).await.context("could not publish")?;
+    let (sent, model, name) = on_chain(&chain, params).await?;
     let body = json!({"name": name, "builder": chain.address()});
     let served = gateway.post(&format!("v1/fine_tuning/jobs/{id}/model"), &body).await;
     let served: Value =
         served.with_context(|| format!("model {model} is on chain, but the gateway does not serve it"))?;
     if json {
-        return output::json(&json!({"model_id": model, "model": served["model"], "transaction": transaction(&sent)}));
+        let sent = sent.as_ref().map(transaction);
+        return output::json(&json!({"model_id": model, "model": served["model"], "transaction": sent}));
     }
     line(format_args!("model {name:?} is {model}"));
-    line(format_args!("transaction {} in block {}", sent.hash, sent.block));
+    match sent {
+        Some(sent) => line(format_args!("transaction {} in block {}", sent.hash, sent.block)),
+        None => line("it stood on chain already; now it is served"),
+    }
     Ok(())
+}
+
+/// The parameters that a gateway drafted, which are signed as they are: so they must be for the name that was given.
+pub(crate) fn drafted(draft: &Value, name: &str) -> Result<ModelParams> {
+    let abi: Bytes = serde_json::from_value(draft["abi"].clone()).context("the gateway gave no parameters")?;
+    let params = ModelParams::abi_decode(&abi).context("the gateway's parameters are malformed")?;
+    ensure!(params.name == name, "the gateway drafted the name {:?}, not {name:?}; nothing was signed", params.name);
+    Ok(params)
+}
+
+/// Publishes a model, unless it stands on chain already: where the gateway was not told of it then, it is now. Gives the
+/// name that it has there.
+async fn on_chain(chain: &ChainClient, params: ModelParams) -> Result<(Option<SentTransaction>, ModelId, String)> {
+    let (models, name) = (chain.models(), params.name.clone());
+    let model = models.id_of(chain.address(), params.manifestHash).await.context("could not ask the registry")?;
+    if models.is_published(model).await.context("could not ask the registry")? {
+        let published = models.model(model).await.context("could not ask the registry")?;
+        return Ok((None, model, published.name));
+    }
+    let (sent, model) = models.publish(params).await.context("could not publish")?;
+    Ok((Some(sent), model, name))
 }
 
 /// Who gets which part of each fee, which the builder signs.

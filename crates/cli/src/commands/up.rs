@@ -12,6 +12,9 @@ use crate::config::Config;
 use crate::node::Node;
 use crate::output::line;
 
+/// Exit status after a second signal, as shells show an interrupted program's.
+const ENDED_AT_ONCE: i32 = 130;
+
 /// Runs `up`.
 pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let config = configure(&options, Config::load(&options.data_dir)?);
@@ -21,9 +24,15 @@ pub(crate) async fn run(options: UpOptions) -> Result<()> {
     let mut stop = StopSignals::listen().context("could not listen for Ctrl-C and SIGTERM")?;
     announce(&node, &options.data_dir)?;
     stop.wait().await;
-    line("stopping ...");
-    node.shutdown().await;
-    line("stopped; everything acknowledged is on disk");
+    line("stopping ... (again to end at once)");
+    tokio::select! {
+        () = node.shutdown() => line("stopped; everything acknowledged is on disk"),
+        () = stop.wait() => {
+            // Every part writes what it acknowledges before it does, so an end at once is an end like a crash.
+            line("ended at once");
+            std::process::exit(ENDED_AT_ONCE);
+        }
+    }
     Ok(())
 }
 

@@ -1,13 +1,13 @@
 //! The builder trains two adapters on the snapshot and publishes them.
 
 use anyhow::{Context as _, Result};
-use openledger_contracts::{ModelParams, SolValue as _};
-use openledger_primitives::{Bytes, Wei};
+use openledger_primitives::Wei;
 use openledger_train::{Happening, JobId, Moment, Preset, Recipe, SnapshotRef};
 use serde_json::{Value, json};
 
 use super::contribute::Snapshots;
 use super::{Demo, report::Report};
+use crate::commands::train::drafted;
 use crate::jobs::{self, phase_name};
 use crate::progress::Progress;
 
@@ -85,9 +85,7 @@ impl Demo<'_> {
     }
 
     async fn publish(&self, id: JobId, name: &str) -> Result<()> {
-        let draft: Value = self.gateway.get(&format!("v1/fine_tuning/jobs/{id}/model?name={name}")).await?;
-        let abi: Bytes = serde_json::from_value(draft["abi"].clone()).context("the gateway gave no parameters")?;
-        let params = ModelParams::abi_decode(&abi).context("the gateway's parameters are malformed")?;
+        let params = drafted(&self.gateway.model_draft(id, name).await?, name)?;
         self.builder.models().publish(params).await?;
         let body = json!({"name": name, "builder": self.builder.address()});
         let _: Value = self.gateway.post(&format!("v1/fine_tuning/jobs/{id}/model"), &body).await?;

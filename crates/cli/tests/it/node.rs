@@ -189,6 +189,14 @@ impl Node {
         self.child.wait().unwrap();
     }
 
+    /// What Ctrl-C sends, and again when the node says that it stops; gives the exit status.
+    pub fn interrupt_twice(mut self) -> ExitStatus {
+        send_interrupt(&self.child);
+        self.line_with("stopping");
+        send_interrupt(&self.child);
+        wait_for_end(&mut self.child)
+    }
+
     /// What Ctrl-C sends; gives the exit status and the last line.
     pub fn interrupt(mut self) -> (ExitStatus, String) {
         send_interrupt(&self.child);

@@ -16,6 +16,7 @@ from openai import OpenAI, NotFoundError
 
 client = OpenAI(base_url=sys.argv[1], api_key="none")
 assert "tiny" in [model.id for model in client.models.list()], "the base model is listed"
+assert client.models.retrieve("tiny").id == "tiny"
 ask = dict(model="tiny", messages=[{"role": "user", "content": "Who?"}], max_tokens=12, temperature=0, seed=1)
 whole = client.chat.completions.create(**ask)
 assert whole.object == "chat.completion" and whole.choices[0].message.role == "assistant"
@@ -33,6 +34,11 @@ assert finish == whole.choices[0].finish_reason and usage == whole.usage, (finis
 try:
     client.chat.completions.create(**{**ask, "model": "nobody"})
     raise SystemExit("an unknown model was answered")
+except NotFoundError as error:
+    assert error.code == "model_not_found", error
+try:
+    client.models.retrieve("nobody")
+    raise SystemExit("an unknown model was shown")
 except NotFoundError as error:
     assert error.code == "model_not_found", error
 print("done", len(pieces))

@@ -216,6 +216,7 @@ fn job_operations() -> Vec<Op> {
 fn model_operations() -> Vec<Op> {
     vec![
         Op::get("/v1/models", "listModels", "The base model and every published adapter.").gives::<models::ModelList>(),
+        Op::get("/v1/models/{name}", "modelEntry", "One model as the list has it.").gives::<models::Model>(),
         Op::get("/v1/registry", "registry", "Published models with what they have done, in the order of publication.")
             .filters(&[("search", "Part of the name, the builder's address or the id.")])
             .paged()

@@ -107,6 +107,8 @@ pub struct ModelDetail {
     pub parents: Vec<ModelLink>,
     /// Models that descend from it.
     pub children: Vec<ModelLink>,
+    /// Records that it was trained on and whose contributors took them back since; above 0 it is stale.
+    pub revoked_records: u64,
     /// Paid answers that it gave.
     pub answers: u64,
     /// What they cost together.

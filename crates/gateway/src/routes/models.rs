@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use openledger_contracts::{Price, SplitBps};
 use openledger_primitives::ModelId;
+use openledger_train::Manifest;
 use serde::Deserialize;
 
 use crate::api::Listing;
@@ -23,7 +24,22 @@ const SEARCH_BYTES_MAX: usize = 512;
 
 /// The base model and every published adapter.
 pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
-    let base = app.catalog.base_name();
+    let name = app.catalog.base_name();
+    let mut models = vec![base(&app)];
+    models.extend(app.catalog.list().iter().map(|model| published(model, name)));
+    Json(view::ModelList { object: "list".to_owned(), data: models })
+}
+
+/// One model as the list has it.
+pub(crate) async fn show(State(app): State<Arc<App>>, Path(name): Path<String>) -> Result<Json<view::Model>, ApiError> {
+    if name == app.catalog.base_name() {
+        return Ok(Json(base(&app)));
+    }
+    let model = app.catalog.by_name(&name).ok_or_else(|| ApiError::not_found("model", &name))?;
+    Ok(Json(published(&model, app.catalog.base_name())))
+}
+
+fn base(app: &App) -> view::Model {
     let extras = view::ModelExtras {
         base_model: Some(app.catalog.base().hash().into()),
         model_id: None,
@@ -32,9 +48,7 @@ pub(crate) async fn list(State(app): State<Arc<App>>) -> Json<view::ModelList> {
         snapshot_roots: None,
         price: None,
     };
-    let mut models = vec![entry(base, 0, "openledger".to_owned(), None, extras)];
-    models.extend(app.catalog.list().iter().map(|model| published(model, base)));
-    Json(view::ModelList { object: "list".to_owned(), data: models })
+    entry(app.catalog.base_name(), 0, "openledger".to_owned(), None, extras)
 }
 
 fn published(model: &Published, base: &str) -> view::Model {
@@ -142,9 +156,19 @@ fn detail(app: &App, model: &Published) -> Result<view::ModelDetail, ApiError> {
         datanets,
         parents: manifest.parents.iter().map(|&parent| link(app, parent)).collect(),
         children: children(app, model.id)?,
+        revoked_records: revoked_records(app, manifest)?,
         answers,
         income_wei: income.into(),
     })
+}
+
+/// Counts what was taken back of a model's snapshots.
+fn revoked_records(app: &App, manifest: &Manifest) -> Result<u64, ApiError> {
+    let mut revoked = 0;
+    for named in &manifest.snapshots {
+        revoked += app.datanets.revoked_in(&app.datanets.snapshot(named.datanet, named.snapshot)?)?;
+    }
+    Ok(revoked)
 }
 
 fn link(app: &App, id: ModelId) -> view::ModelLink {

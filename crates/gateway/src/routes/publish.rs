@@ -40,6 +40,7 @@ pub(crate) async fn draft(
 ) -> Result<Json<view::ModelDraft>, ApiError> {
     let shared = Arc::clone(&app);
     let artifact = blocking(move || finished(&shared, id)).await??;
+    check_name(&app, &naming.name, &artifact)?;
     let split = lineage::split_of(&app.chain, &artifact.manifest).await?;
     Ok(Json(draft_view(&model_params(&app, &artifact, &naming.name, split)?)))
 }
@@ -100,6 +101,17 @@ pub(crate) fn finished(app: &App, id: JobId) -> Result<Artifact, ApiError> {
     let folder = job.artifact.filter(|_| job.state == JobState::Done);
     let folder = folder.ok_or_else(|| ApiError::conflict("job_not_done", format!("job {id} is not done")))?;
     Artifact::load(&folder, app.catalog.base()).map_err(|error| ApiError::internal(&error))
+}
+
+/// A name stays with its model: what is signed under a taken one would stand in the registry and never be served.
+fn check_name(app: &App, name: &str, artifact: &Artifact) -> Result<(), ApiError> {
+    match app.catalog.by_name(name) {
+        Some(known) if known.weights_hash != artifact.manifest.weights_hash => {
+            let taken = PublishError::NameTaken { name: name.to_owned(), taken_by: known.id };
+            Err(ApiError::from(taken).with_param("name"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn model_params(app: &App, artifact: &Artifact, name: &str, split: SplitBps) -> Result<ModelParams, ApiError> {

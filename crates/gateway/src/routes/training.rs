@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::{Extension, Json};
-use openledger_datanet::Datanets;
+use openledger_datanet::{Datanets, Snapshot};
 use openledger_primitives::{Address, ModelId, RecordHash};
 use openledger_sdk::ChainClient;
 use openledger_train::{
@@ -162,6 +162,7 @@ pub(crate) fn request(datanets: &Datanets, body: Submit) -> Result<JobRequest, A
             );
             return Err(ApiError::conflict("other_snapshot", message).with_param("recipe.snapshots"));
         }
+        check_revoked(datanets, &snapshot)?;
         for record in datanets.snapshot_records(&snapshot)? {
             records.push(train_record(position, &record)?);
         }
@@ -170,10 +171,25 @@ pub(crate) fn request(datanets: &Datanets, body: Submit) -> Result<JobRequest, A
     Ok(JobRequest { recipe: body.recipe, terms: body.terms, records, held_out })
 }
 
+/// What was taken back since a snapshot trains no more models.
+fn check_revoked(datanets: &Datanets, snapshot: &Snapshot) -> Result<(), ApiError> {
+    let revoked = datanets.revoked_in(snapshot)?;
+    if revoked == 0 {
+        return Ok(());
+    }
+    let latest = datanets.latest_snapshot(snapshot.datanet)?.filter(|latest| latest.id > snapshot.id);
+    let way_on =
+        latest.map_or_else(|| "take a new one".to_owned(), |latest| format!("the latest one is {}", latest.id));
+    let message = format!(
+        "{revoked} records of snapshot {} of Datanet {} were taken back since it was taken; {way_on}",
+        snapshot.id, snapshot.datanet
+    );
+    Err(ApiError::conflict("records_revoked", message).with_param("recipe.snapshots"))
+}
+
 fn train_record(snapshot: u32, record: &openledger_datanet::SnapshotRecord) -> Result<TrainRecord, ApiError> {
     let json: Value =
         serde_json::from_slice(&record.record.canonical_bytes()).map_err(|error| ApiError::internal(&error))?;
-    let body = RecordBody::from_json(&json).map_err(|error| ApiError::invalid("unusable_record", error.to_string()))?;
     let entry = record.entry;
     Ok(TrainRecord {
         snapshot,
@@ -181,7 +197,8 @@ fn train_record(snapshot: u32, record: &openledger_datanet::SnapshotRecord) -> R
         hash: entry.record_hash,
         contributor: entry.contributor,
         cluster: entry.cluster,
-        body,
+        // One record that cannot be learnt must not keep all others of its snapshot from training.
+        body: RecordBody::from_any_json(&json),
     })
 }
 

@@ -4,10 +4,13 @@
 
 mod assets;
 mod contract;
+mod fields;
 mod forgotten;
+mod held;
 mod hostile;
 mod migrations;
 mod moved;
+mod naming;
 mod node;
 mod openapi;
 mod payments;

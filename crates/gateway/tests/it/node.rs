@@ -31,6 +31,9 @@ const OPERATOR: u32 = 1;
 const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
 const SLOW_LAYERS: usize = 24;
+const STRICT_LAYERS: usize = 160;
+/// Seconds in which a strict node does not end a long answer.
+const STRICT_TIMEOUT_S: u64 = 1;
 
 /// Addresses of the node, and what was made on it.
 pub(crate) struct Node {
@@ -53,6 +56,11 @@ impl Node {
         self.parts.trouble.send_replace(why.map(str::to_owned));
     }
 
+    /// Stops the gateway, as the end of a node begins.
+    pub(crate) fn stop_gateway(self) {
+        self.runtime.block_on(self.parts.gateway.shutdown());
+    }
+
     /// The operator's books.
     pub(crate) fn ledger(&self) -> &Ledger {
         &self.parts.ledger
@@ -68,7 +76,7 @@ struct Running {
     ledger: Ledger,
     trouble: watch::Sender<Option<String>>,
     catalog: Arc<Catalog>,
-    _gateway: Gateway,
+    gateway: Gateway,
     _rpc: RpcServer,
     _chain: Chain,
     _stop: watch::Sender<bool>,
@@ -92,11 +100,40 @@ pub(crate) fn slow_node() -> &'static Node {
     })
 }
 
+/// A node that is short of time and places; the first caller starts it.
+pub(crate) fn strict_node() -> &'static Node {
+    static NODE: OnceLock<Node> = OnceLock::new();
+    NODE.get_or_init(|| {
+        let spec = TinySpec { layers: STRICT_LAYERS, ..TinySpec::default() };
+        let strict = Setting { timeout_max_s: STRICT_TIMEOUT_S, queue_max: 2, ..Setting::new(spec) };
+        std::thread::spawn(move || start_with(strict)).join().unwrap()
+    })
+}
+
+/// What makes one node different from another.
+pub(crate) struct Setting {
+    spec: TinySpec,
+    public_url: Option<PublicUrl>,
+    timeout_max_s: u64,
+    queue_max: usize,
+}
+
+impl Setting {
+    fn new(spec: TinySpec) -> Self {
+        let (timeout_max_s, queue_max) = (TillOptions::default().timeout_max_s, ServeConfig::default().max_queue);
+        Self { spec, public_url: None, timeout_max_s, queue_max }
+    }
+}
+
 /// A node of its own, whose model is the one given.
 pub(crate) fn start(spec: TinySpec, public_url: Option<PublicUrl>) -> Node {
+    start_with(Setting { public_url, ..Setting::new(spec) })
+}
+
+fn start_with(setting: Setting) -> Node {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (parts, gateway, rpc) = runtime.block_on(run(dir.path(), spec, public_url));
+    let (parts, gateway, rpc) = runtime.block_on(run(dir.path(), setting));
     let made = runtime.block_on(async { People::connect(&rpc, &gateway).await.make().await });
     Node { gateway, rpc, made, parts, runtime, _dir: dir }
 }
@@ -105,7 +142,8 @@ fn any_port() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl>) -> (Running, String, String) {
+async fn run(dir: &std::path::Path, setting: Setting) -> (Running, String, String) {
+    let Setting { spec, public_url, timeout_max_s, queue_max } = setting;
     let schemas = [DATANET_SCHEMA, TRAIN_SCHEMA, SETTLEMENT_SCHEMA, GATEWAY_SCHEMA];
     let store = Store::open(dir.join("store"), &schemas).unwrap();
     let (chain, rpc) = start_chain(dir).await;
@@ -114,7 +152,7 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     spec.write_gguf(&path, DType::Q8_0).unwrap();
     let model = Model::open(&path).unwrap();
     let mut serve = ServeConfig::default();
-    (serve.max_context, serve.threads) = (model.config().context, 1);
+    (serve.max_context, serve.threads, serve.max_queue) = (model.config().context, 1, queue_max);
     let server = Server::start(model.clone(), serve).unwrap();
     let factory = FactoryConfig { threads: 1, disk_reserve_bytes: 0, ..FactoryConfig::new(dir.join("train")) };
     let factory = ModelFactory::start(vec![model.clone()], store.clone(), factory).unwrap();
@@ -125,7 +163,13 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let hub = Arc::new(Hub::new(ChainClient::connect(&url, key(SETTLER)).await.unwrap()));
     let (operator, signer) = (key(OPERATOR).address(), Arc::new(key(OPERATOR)));
     let books = ledger.clone();
-    let till = Till::new(ledger.clone(), hub.clone(), signer, operator, TillOptions::default());
+    let till = Till::new(
+        ledger.clone(),
+        hub.clone(),
+        signer,
+        operator,
+        TillOptions { timeout_max_s, ..TillOptions::default() },
+    );
     let options = WorkerOptions { receipts_max: 1000, age_max_s: 1, poll_ms: 100, ..WorkerOptions::default() };
     let worker = SettlementWorker::new(ledger, hub, options);
     let settlement = worker.status();
@@ -149,11 +193,7 @@ async fn run(dir: &std::path::Path, spec: TinySpec, public_url: Option<PublicUrl
     let gateway = Gateway::start(any_port(), parts).await.unwrap();
     tokio::spawn(worker.run(stopped));
     let at = format!("http://{}", gateway.address());
-    (
-        Running { ledger: books, trouble, catalog: served, _gateway: gateway, _rpc: rpc, _chain: chain, _stop: stop },
-        at,
-        url,
-    )
+    (Running { ledger: books, trouble, catalog: served, gateway, _rpc: rpc, _chain: chain, _stop: stop }, at, url)
 }
 
 async fn start_chain(dir: &std::path::Path) -> (Chain, RpcServer) {

@@ -81,7 +81,12 @@ impl People {
         draft["recipe"]["evaluation"]["max_new_tokens"] = json!(4);
         draft["terms"]["price"] = json!({"input_wei": Wei(1_000_000_007), "output_wei": Wei(5_000_000_011)});
         draft["held_out"] = json!([{"prompt": "who came", "response": "nobody"}]);
-        let job: Value = self.gateway.post("v1/fine_tuning/jobs", &draft).await.unwrap();
+        self.finish(&draft).await
+    }
+
+    /// Queues a job and waits for its end; gives its number.
+    pub(crate) async fn finish(&self, job: &Value) -> u64 {
+        let job: Value = self.gateway.post("v1/fine_tuning/jobs", job).await.unwrap();
         let id = job["id"].as_u64().unwrap();
         eventually(async || {
             let job: Value = self.gateway.get(&format!("v1/fine_tuning/jobs/{id}")).await.unwrap();

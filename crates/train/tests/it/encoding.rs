@@ -96,6 +96,20 @@ fn a_long_record_is_cut_or_refused_as_the_recipe_says_and_reported() {
 }
 
 #[test]
+fn a_record_that_cannot_be_learnt_is_refused_and_its_neighbours_train() {
+    let media = RecordBody::from_any_json(&json!({"media": "x", "text": "y"}));
+    let kept: RecordBody = serde_json::from_value(serde_json::to_value(&media).unwrap()).unwrap();
+    assert_eq!(kept, media, "jobs are stored as JSON");
+    let records =
+        vec![record(0, pair("a", "b")), record(1, media), record(2, pair("c", "d")), record(3, pair("e", "f"))];
+    let model = model();
+    let (examples, report) = Encoder::new(&model, &recipe(&model)).encode_all(&records);
+    assert_eq!((examples.len(), report.used, report.refused), (3, 3, 1));
+    assert_eq!(report.refusals[0].record, 1);
+    assert!(report.refusals[0].reason.contains("media, text"), "{report:?}");
+}
+
+#[test]
 fn records_of_other_shapes_are_refused_with_their_fields() {
     let media = RecordBody::from_json(&json!({"media": "x", "text": "y"})).unwrap_err();
     assert!(media.to_string().contains("media, text"), "{media}");
