@@ -143,6 +143,18 @@ async fn the_same_request_again_deposits_and_charges_nothing() {
 }
 
 #[tokio::test]
+async fn a_deposit_that_was_withdrawn_since_pays_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open_with(dir.path(), hub());
+    let payment = first(&desk);
+    // The deposit is made and the answer is not: the connection was dropped.
+    drop(admitted(&desk, &payment).await);
+    desk.hub.with(|state| state.channels.clear());
+    assert_eq!(refused(&desk, &payment).await, "channel_not_found");
+    assert!(desk.ledger.unclaimed_channels().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_crash_after_sending_neither_loses_nor_repeats_a_deposit() {
     for fault in [Fault::AnswerLost, Fault::NeverArrives] {
         let dir = tempfile::tempdir().unwrap();
