@@ -326,10 +326,12 @@ impl Channel {
         }
     }
 
-    /// What can be given back: the balance, less all that has been charged, claimed or not.
+    /// What can be given back: the balance, less what is being withdrawn, less all that has been charged, claimed or
+    /// not. The hub holds back only what was claimed, and a withdrawal may be paid before a refund that was signed
+    /// earlier: together they must leave what was charged.
     #[must_use]
     pub fn free(&self) -> Wei {
-        self.on_chain.balance.checked_sub(self.charged).unwrap_or(Wei::ZERO)
+        self.available().checked_sub(self.charged).unwrap_or(Wei::ZERO)
     }
 
     /// Takes over what the chain knows. Charges never fall below what has been claimed. What was read before a refund

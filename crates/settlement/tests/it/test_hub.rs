@@ -51,6 +51,8 @@ pub struct State {
     pub lost: BTreeSet<B256>,
     /// No block is made while this is set.
     pub stopped: bool,
+    /// What others do before the next relayed transaction is in a block.
+    pub before_next_block: Option<Box<dyn FnOnce(&mut State) + Send>>,
     /// Refunds by channel and nonce.
     pub refunds: BTreeMap<(ChannelId, u64), Moved>,
 }
@@ -202,6 +204,9 @@ fn take_deposit(state: &mut State, config: &ChannelConfig, deposit: &Deposit) ->
 
 /// Puts a transaction into a block.
 fn mine(state: &mut State, hash: B256) {
+    if let Some(others) = state.before_next_block.take() {
+        others(state);
+    }
     let call = state.signed[&hash].clone();
     let before = (state.channels.clone(), state.wrapped.clone());
     let outcome = take_relay(state, &call, hash);
