@@ -283,7 +283,8 @@ impl Channel {
     /// Charges `fee` to an authorised voucher; gives what had been charged before and after.
     ///
     /// # Errors
-    /// [`PaymentError`] when the fee is above the voucher or the channel was charged since.
+    /// [`PaymentError`] when the fee is above the voucher, the channel was charged since, or its money is known to be
+    /// gone: the hub would refuse the voucher.
     pub fn charge(&mut self, authorized: &Authorized, fee: Wei) -> Result<(Wei, Wei), PaymentError> {
         let ceiling = authorized.voucher.max_claimable;
         let before = self.charged;
@@ -294,6 +295,10 @@ impl Channel {
         }
         let after = before.checked_add(fee).filter(|after| *after <= ceiling && fee <= authorized.amount_max);
         let after = after.ok_or(PaymentError::ChargeExceedsVoucher { charge: fee, ceiling })?;
+        let available = self.on_chain.balance;
+        if after > available {
+            return Err(PaymentError::CumulativeExceedsBalance { given: after, available });
+        }
         self.charged = after;
         self.voucher = Some((ceiling, authorized.voucher.signature.clone()));
         Ok((before, after))

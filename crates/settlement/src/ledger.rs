@@ -26,7 +26,8 @@ pub use credits::{ANSWER_CREDITS_MAX, DataPool, RecordCredit};
 pub use epochs::{CloseError, EpochRecord, EpochState};
 pub use lookup::StatementEntry;
 pub use payments::{
-    Admission, Charge, ChargeError, Kept, Payment, RefundRequest, Reservation, ReserveError, StoredAnswer,
+    Admission, Charge, ChargeError, Kept, Payment, RESERVATION_AGE_MAX, RefundRequest, Reservation, ReserveError,
+    StoredAnswer,
 };
 pub use reading::{ReadError, StatementLine};
 pub use relays::{Relay, RelayState};
