@@ -25,6 +25,8 @@ use crate::chain::{ChainClient, ChainError, SentTransaction, Standing};
 
 /// Blocks of one look through the logs.
 const LOG_BLOCKS: u64 = 999;
+/// Looks through the logs for a rejected epoch, from the latest block back: far more than a day of blocks.
+const REJECTION_LOOKS_MAX: u32 = 200;
 /// Most blocks that [`Datanets::revocations`] looks through at once.
 pub const REVOCATION_BLOCKS_MAX: u64 = 1000;
 
@@ -110,6 +112,23 @@ impl Hub {
             from = to.saturating_add(1);
         }
         Ok(None)
+    }
+
+    /// Whether the hub tells that it rejected an epoch of that number, in the latest [`REJECTION_LOOKS_MAX`] windows.
+    async fn find_rejection(&self, number: u64) -> Result<bool, ChainError> {
+        let epoch = B256::from(U256::from(number));
+        let mut to = self.client.block_number().await?;
+        for _ in 0..REJECTION_LOOKS_MAX {
+            let from = to.saturating_sub(LOG_BLOCKS);
+            let filter =
+                Filter::new().address(INFERENCE_HUB).event_signature(IInferenceHub::EpochRejected::SIGNATURE_HASH);
+            if !self.client.logs(filter.topic1(epoch).from_block(from).to_block(to)).await?.is_empty() {
+                return Ok(true);
+            }
+            let Some(before) = from.checked_sub(1) else { break };
+            to = before;
+        }
+        Ok(false)
     }
 
     /// Adds to the account's bond.
@@ -223,6 +242,16 @@ impl HubClient for Hub {
                 is_final: epoch.status == EpochStatus::Final,
             };
             Ok((epoch.status != EpochStatus::None).then_some(posted))
+        })
+    }
+
+    fn is_rejected(&self, number: u64, post_tx: Option<B256>) -> HubFuture<'_, bool> {
+        Box::pin(async move {
+            Ok(match post_tx {
+                // Only a challenge takes an epoch away whose transaction is in the chain.
+                Some(tx) => self.client.find_transaction(tx).await?.is_some_and(|place| place.block.is_some()),
+                None => self.find_rejection(number).await?,
+            })
         })
     }
 

@@ -4,7 +4,7 @@
 //! here. A request is authorised against a voucher before work starts and charged after it; between the two the
 //! caller keeps the channel to itself.
 
-use openledger_contracts::ChannelConfig;
+use openledger_contracts::{ChannelConfig, VoucherClaim};
 use openledger_primitives::{Bytes, ChannelId, Wei};
 
 use crate::relay::RelayError;
@@ -348,6 +348,24 @@ impl Channel {
         self.on_chain = on_chain;
         self.charged = self.charged.max(on_chain.total_claimed);
         self.synced_at = now_s;
+    }
+
+    /// True when a withdrawal under way can take what was charged: the charges must be claimed before.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        !self.unclaimed().is_zero() && self.charged > self.available()
+    }
+
+    /// The claim of all that was charged, under the latest voucher; `None` where nothing is left to claim.
+    #[must_use]
+    pub fn claim(&self) -> Option<VoucherClaim> {
+        let (ceiling, signature) = self.voucher.clone().filter(|_| !self.unclaimed().is_zero())?;
+        Some(VoucherClaim {
+            config: self.config.clone(),
+            maxClaimableAmount: ceiling.0,
+            signature,
+            totalClaimed: self.charged.0,
+        })
     }
 
     /// What has been charged and not yet claimed on chain.

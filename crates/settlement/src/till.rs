@@ -100,6 +100,8 @@ impl AdmitError {
             Self::Reserve(ReserveError::IdentifierReused { .. }) => "payment_identifier_conflict",
             Self::Reserve(ReserveError::AnswerForgotten { .. }) => "payment_answer_expired",
             Self::Reserve(ReserveError::RefundOnItsWay { .. }) => "invalid_batch_settlement_evm_channel_busy",
+            Self::Reserve(ReserveError::PayerSetAside { .. }) => "payer_claim_refused",
+            Self::Reserve(ReserveError::Standstill { .. }) => "settlement_standstill",
             Self::Reserve(ReserveError::Relay(error)) => error.code(),
             Self::Hub(_) => "invalid_batch_settlement_evm_channel_state_read_failed",
             Self::Reserve(ReserveError::Store(_)) | Self::Store(_) | Self::Task(_) => "unexpected_settle_error",
@@ -311,7 +313,7 @@ impl Till {
     }
 }
 
-/// Unix time in seconds; a clock before 1970 reads as 0, which only makes mirrors count as old.
-fn now_s() -> u64 {
+/// Unix time in seconds, for mirrors; a clock before 1970 reads as 0, which only makes them count as old.
+pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -235,6 +235,18 @@ pub enum ReserveError {
         /// Which channel.
         channel: ChannelId,
     },
+    /// The hub refuses a voucher of this payer.
+    #[error("the chain refuses an earlier voucher of {payer}; nothing is sold to it until that one is claimed")]
+    PayerSetAside {
+        /// Whose.
+        payer: openledger_primitives::Address,
+    },
+    /// Nothing can be claimed, so nothing is sold.
+    #[error("settlement has stood still for {still_s} s; nothing is sold until it moves again")]
+    Standstill {
+        /// For how long.
+        still_s: u64,
+    },
     /// A deposit or a refund was not relayed.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -327,6 +339,7 @@ impl Ledger {
         if let Some(answered) = self.look_up(&payment)? {
             return Ok(Admission::Answered(answered));
         }
+        self.check_standing(payment.config.payer)?;
         if self.refund_on_its_way(channel)?.is_some() {
             return Err(ReserveError::RefundOnItsWay { channel });
         }

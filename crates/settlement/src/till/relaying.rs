@@ -138,6 +138,7 @@ impl Till {
         if let Some(answered) = self.answered(&payment).await? {
             return Ok(Admission::Answered(answered));
         }
+        self.ledger.check_standing(payment.config.payer)?;
         self.end_refund_held(&payment.config).await?;
         let moved = self.deposited(&payment, &deposit).await?;
         self.blocking(move |ledger| Ok(ledger.reserve_held(payment, hold, Some(moved))?)).await

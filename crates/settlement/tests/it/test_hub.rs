@@ -7,7 +7,7 @@ use openledger_contracts::{ChannelConfig, EpochPost, SolStruct as _, VoucherClai
 use openledger_primitives::{Address, B256, ChannelId, U256, Wei, keccak256};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::hub::{
-    CLAIMS_MAX, HubClient, HubEpoch, HubError, HubFuture, Keep, RelayOutcome, SignedTransaction,
+    CLAIMS_MAX, HubClient, HubEpoch, HubError, HubFuture, Keep, PENDING_MAX, RelayOutcome, SignedTransaction,
 };
 use openledger_settlement::relay::{Deposit, RelayCall};
 use openledger_settlement::voucher::{SignedVoucher, channel_id, voucher_signer};
@@ -32,6 +32,10 @@ pub struct State {
     pub now: u64,
     pub channels: BTreeMap<ChannelId, OnChainChannel>,
     pub epochs: Vec<(EpochPost, HubEpoch)>,
+    /// Epochs rejected after a challenge.
+    pub rejected: BTreeSet<u64>,
+    /// Payers whose signatures do not count any more: they made a contract of their account.
+    pub turned: BTreeSet<Address>,
     pub unallocated: u128,
     pub total_balance: u128,
     pub burned: u128,
@@ -104,6 +108,9 @@ fn take_claims(state: &mut State, claims: &[VoucherClaim]) -> Result<(), String>
         let signature = claim.signature.clone();
         let voucher = SignedVoucher { channel: id, max_claimable: Wei(claim.maxClaimableAmount), signature };
         voucher.verify(voucher_signer(&claim.config), CHAIN_ID).map_err(|_| "InferenceHub_InvalidSignature")?;
+        if state.turned.contains(&claim.config.payer) {
+            return Err("InferenceHub_InvalidSignature".into());
+        }
         if claim.config.receiverAuthorizer != operator().address() {
             return Err("InferenceHub_NotReceiverAuthorizer".into());
         }
@@ -128,14 +135,19 @@ fn take_post(state: &mut State, post: &EpochPost) -> Result<(), String> {
     if post.epoch != state.epochs.len() as u64 + 1 {
         return Err(format!("InferenceHub_WrongEpoch({}, {})", post.epoch, state.epochs.len() + 1));
     }
-    if post.fees != state.unallocated {
+    let pending = state.epochs.iter().filter(|(_, epoch)| !epoch.is_final).count() as u64;
+    if pending >= PENDING_MAX {
+        return Err(format!("InferenceHub_TooManyPending({pending}, {PENDING_MAX})"));
+    }
+    // What was claimed ahead waits for the epochs that charge it.
+    if post.fees > state.unallocated {
         return Err(format!("InferenceHub_FeesMismatch({}, {})", post.fees, state.unallocated));
     }
     let credited = post.totalBalance.checked_sub(state.total_balance).ok_or("InferenceHub_TotalFell")?;
     if post.fees != post.burned + post.stakers + credited {
         return Err("InferenceHub_SplitMismatch".into());
     }
-    state.unallocated = 0;
+    state.unallocated -= post.fees;
     state.total_balance = post.totalBalance;
     let epoch = HubEpoch {
         receipts_root: post.receiptsRoot,
@@ -229,6 +241,10 @@ impl HubClient for TestHub {
     fn epoch(&self, number: u64) -> HubFuture<'_, Option<HubEpoch>> {
         let index = usize::try_from(number).unwrap() - 1;
         Box::pin(async move { Ok(self.with(|state| state.epochs.get(index).map(|(_, epoch)| *epoch))) })
+    }
+
+    fn is_rejected(&self, number: u64, _: Option<B256>) -> HubFuture<'_, bool> {
+        Box::pin(async move { Ok(self.with(|state| state.rejected.contains(&number))) })
     }
 
     fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
