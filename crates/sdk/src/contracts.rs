@@ -131,6 +131,11 @@ impl Hub {
         Ok(false)
     }
 
+    /// Whether an authorisation over wrapped OPEN was used or cancelled.
+    pub(crate) async fn is_spent(&self, payer: Address, nonce: B256) -> Result<bool, ChainError> {
+        self.client.call(WRAPPED_OPEN, &IWrappedOpen::authorizationStateCall { authorizer: payer, nonce }).await
+    }
+
     /// Adds to the account's bond.
     ///
     /// # Errors
@@ -275,8 +280,7 @@ impl HubClient for Hub {
     }
 
     fn is_authorization_used(&self, payer: Address, nonce: B256) -> HubFuture<'_, bool> {
-        let call = IWrappedOpen::authorizationStateCall { authorizer: payer, nonce };
-        Box::pin(async move { Ok(self.client.call(WRAPPED_OPEN, &call).await?) })
+        Box::pin(async move { Ok(self.is_spent(payer, nonce).await?) })
     }
 
     fn relay<'a>(&'a self, call: &'a RelayCall, keep: Keep<'a>) -> HubFuture<'a, SignedTransaction> {
