@@ -72,8 +72,8 @@ impl Config {
         let path = data_dir.join(FILE_NAME);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                let config: Self =
-                    toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))?;
+                let config: Self = toml::from_str(&text)
+                    .with_context(|| format!("{} is not a valid configuration", path.display()))?;
                 config.check().with_context(|| format!("{} is not a valid configuration", path.display()))?;
                 Ok(config)
             }
