@@ -13,7 +13,7 @@ use openledger_settlement::x402::{BatchPayload, PaymentPayload, SettleResponse, 
 use serde_json::json;
 
 use crate::common::{CHAIN_ID, Desk, config, draft, key, operator, payer, request};
-use crate::test_hub::{Fault, State, TestHub};
+use crate::test_hub::{Deed, Fault, State, TestHub};
 
 /// What payers deposit here, and what they hold before.
 const DEPOSIT: u128 = 40_000_000_000_000_000;
@@ -302,7 +302,7 @@ async fn a_withdrawal_and_a_refund_leave_what_was_charged_in_either_order() {
             (channel.balance, channel.withdraw_amount) = (Wei(channel.balance.0 - amount), Wei(0));
         };
         desk.hub.with(ask);
-        desk.hub.with(|state| state.before_next_block = withdrawal_first.then(|| Box::new(take) as Box<_>));
+        desk.hub.with(|state| state.before_next_block = withdrawal_first.then(|| Box::new(take) as Deed));
         let back = refund(&desk, &asked_back(&desk, fee(), None, "refund_000000000001")).await.unwrap();
         desk.hub.with(take);
         assert_eq!(back.amount, (DEPOSIT - fee() - 1000).to_string());

@@ -27,6 +27,9 @@ pub enum Fault {
     NeverArrives,
 }
 
+/// Something that others do on the chain.
+pub type Deed = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 pub struct State {
     pub now: u64,
@@ -56,7 +59,7 @@ pub struct State {
     /// No block is made while this is set.
     pub stopped: bool,
     /// What others do before the next relayed transaction is in a block.
-    pub before_next_block: Option<Box<dyn FnOnce(&mut State) + Send>>,
+    pub before_next_block: Option<Deed>,
     /// Refunds by channel and nonce.
     pub refunds: BTreeMap<(ChannelId, u64), Moved>,
 }
