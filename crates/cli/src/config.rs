@@ -3,10 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use openledger_gateway::PublicUrl;
 use openledger_serve::ServeConfig;
 use openledger_settlement::ledger::Retention;
+use openledger_settlement::worker::EPOCHS_WAITING_MAX;
 use serde::{Deserialize, Serialize};
 
 /// Name of the configuration file inside a data directory.
@@ -71,10 +72,25 @@ impl Config {
         let path = data_dir.join(FILE_NAME);
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                toml::from_str(&text).with_context(|| format!("{} is not a valid configuration", path.display()))
+                let config: Self = toml::from_str(&text)
+                    .with_context(|| format!("{} is not a valid configuration", path.display()))?;
+                config.check().with_context(|| format!("{} is not a valid configuration", path.display()))?;
+                Ok(config)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).with_context(|| format!("could not read {}", path.display())),
         }
+    }
+
+    /// The hub lets so many epochs be pending at once and no more: steady traffic must not make more of them in a window.
+    fn check(&self) -> Result<()> {
+        let (window_s, epoch_s) = (self.challenge_window_s, self.epoch_seconds);
+        let window_max_s = epoch_s.saturating_mul(EPOCHS_WAITING_MAX);
+        ensure!(
+            window_s <= window_max_s,
+            "challenge_window_s is {window_s}, and with epoch_seconds = {epoch_s} at most {window_max_s} keeps up: no more \
+             than {EPOCHS_WAITING_MAX} epochs can wait for their windows; make epochs longer or the window shorter"
+        );
+        Ok(())
     }
 }

@@ -18,7 +18,9 @@ use axum::response::{IntoResponse, Response};
 use openledger_attribution::attest::Attribution;
 use openledger_primitives::{B256, Wei};
 use openledger_serve::{Completion, Generation, Request, SubmitError};
-use openledger_settlement::ledger::{Admission, Charge, ChargeError, Kept, Reservation, StoredAnswer};
+use openledger_settlement::ledger::{
+    ANSWER_BYTES_MAX, Admission, Charge, ChargeError, Kept, Reservation, StoredAnswer,
+};
 use openledger_settlement::receipt::{ReceiptDraft, SignedReceipt};
 use openledger_settlement::refusal;
 use openledger_settlement::split::{Usage, fee};
@@ -333,7 +335,21 @@ fn stored_body(ask: &Ask, completion: &Completion, explained: &Explanation, rece
         "disclosure": disclosure,
         "attribution": explained.view(&receipt.receipt),
     });
-    body.to_string().into_bytes()
+    fitted(body)
+}
+
+/// A body that can be kept, whatever a model's recipe counts: details that a replay finds again are left out of one that
+/// is too large, so that its answer is charged all the same. The receipt and the attribution's root stay.
+fn fitted(mut body: Value) -> Vec<u8> {
+    let mut bytes = body.to_string().into_bytes();
+    for (details, left) in [("evidence", json!({"left_out": true})), ("spans", json!([]))] {
+        if bytes.len() <= ANSWER_BYTES_MAX {
+            break;
+        }
+        body["openledger"]["attribution"][details] = left;
+        bytes = body.to_string().into_bytes();
+    }
+    bytes
 }
 
 /// A stored answer as the payer gets it: with receipt, disclosure and attribution where asked for.
@@ -513,6 +529,34 @@ impl From<ChargeError> for ApiError {
         match error {
             ChargeError::EpochFull { .. } => Self::busy(error.to_string(), RETRY_AFTER_MS),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_with_too_much_evidence_is_kept_without_it() {
+        let large = "0".repeat(5 << 20);
+        let body = |evidence: &str, spans: &str| {
+            let attribution = json!({"attribution_root": "0x1", "evidence": {"x": evidence}, "spans": [spans]});
+            json!({"choices": ["text"], "openledger": {"receipt": {}, "attribution": attribution}})
+        };
+        let small = body("a", "b");
+        assert_eq!(fitted(small.clone()), small.to_string().into_bytes());
+        for (evidence, spans, spans_left) in [(large.as_str(), "b", 1), ("a", large.as_str(), 0)] {
+            let kept = fitted(body(evidence, spans));
+            assert!(kept.len() < ANSWER_BYTES_MAX);
+            let kept: Value = serde_json::from_slice(&kept).unwrap();
+            assert_eq!(kept["choices"], json!(["text"]));
+            let attribution = &kept["openledger"]["attribution"];
+            assert_eq!(
+                (&attribution["attribution_root"], &attribution["evidence"]["left_out"]),
+                (&json!("0x1"), &json!(true))
+            );
+            assert_eq!(attribution["spans"].as_array().unwrap().len(), spans_left);
         }
     }
 }

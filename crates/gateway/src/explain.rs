@@ -1,6 +1,6 @@
 //! An attribution as a page shows it: spans of the text, records by hash, wei by contributor.
 
-use openledger_attribution::attest::Attribution;
+use openledger_attribution::attest::{Attribution, JsonLimits};
 use openledger_contracts::Receipt;
 use openledger_datanet::SnapshotError;
 use openledger_engine::tokenizer::Tokenizer;
@@ -16,6 +16,14 @@ use crate::api::chat as view;
 use crate::api::scalar::AnyObject;
 use crate::shares::{ByContributor, Evidence, Found, Snapshots, divide};
 
+/// What is kept of an attribution: about 2 MiB of the 4 MiB that an answer may have. A recipe decides how much an answer
+/// counts, and an answer that could not be kept could not be charged.
+const EVIDENCE_LIMITS: JsonLimits =
+    JsonLimits { records_max: 4096, spans_max: 2048, hits_max: 8192, credits_max: 1024 };
+/// Spans shown.
+const SPANS_MAX: usize = 2048;
+/// Records named for all spans together.
+const SPANS_RECORDS_MAX: usize = 2048;
 /// Records named for one span.
 const SPAN_RECORDS_MAX: usize = 64;
 /// Records named for one contributor in one pool.
@@ -61,7 +69,7 @@ impl Explanation {
             spans: finder.spans(attribution, &text)?,
             influence: finder.parts(evidence.influence(table))?,
             provenance: finder.parts(evidence.provenance(table))?,
-            evidence: attribution.to_json(),
+            evidence: attribution.to_short_json(EVIDENCE_LIMITS),
         })
     }
 
@@ -198,11 +206,14 @@ impl Finder<'_> {
     }
 
     fn spans(&self, attribution: &Attribution, text: &AnswerText) -> Result<Vec<view::Span>, SnapshotError> {
-        let mut spans = Vec::with_capacity(attribution.spans.len());
-        for span in &attribution.spans {
+        let mut spans = Vec::new();
+        let mut records_left = SPANS_RECORDS_MAX;
+        for span in attribution.spans.iter().take(SPANS_MAX) {
             let Some((start_utf16, end_utf16, text)) = text.range(span.byte_start, span.byte_end) else { continue };
             let mut records = Vec::new();
-            for hit in span.hits.iter().take(SPAN_RECORDS_MAX) {
+            let named = span.hits.len().min(SPAN_RECORDS_MAX).min(records_left);
+            records_left -= named;
+            for hit in &span.hits[..named] {
                 let found = self.snapshots.find(self.artifact, hit.record)?;
                 records.extend(found.map(|found| view::SpanRecord {
                     hash: found.hash.into(),

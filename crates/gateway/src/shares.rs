@@ -51,11 +51,15 @@ impl From<&Attribution> for Evidence {
 }
 
 impl Evidence {
-    /// Reads it back from a stored answer; `None` when there is nothing of the kind.
+    /// Reads it back from a stored answer; `None` when there is nothing of the kind, or some of it was left out: parts of
+    /// a payout go by all records that count.
     pub(crate) fn from_stored(answer: &[u8]) -> Option<Self> {
         let body: Value = serde_json::from_slice(answer).ok()?;
         let attribution = body.pointer("/openledger/attribution")?;
         let evidence = attribution.get("evidence").unwrap_or(attribution);
+        if evidence.get("left_out").is_some() {
+            return None;
+        }
         let counted = evidence.pointer("/influence/records")?.as_array()?.iter().map(read_counted);
         let spans = evidence.pointer("/provenance/spans")?.as_array()?.iter().map(read_span);
         Some(Self { counted: counted.collect::<Option<_>>()?, spans: spans.collect::<Option<_>>()? })

@@ -121,6 +121,8 @@ pub struct PayerChannel {
     id: ChannelId,
     charged: Wei,
     on_chain: OnChainChannel,
+    /// The deposit signed last, which whoever has it can still send.
+    signed: Option<Deposit>,
 }
 
 impl PayerChannel {
@@ -143,7 +145,7 @@ impl PayerChannel {
         };
         let id = channel_id(&config, client.chain_id());
         let on_chain = hub.channel_state(&config).await?;
-        Ok(Self { hub, config, id, charged: on_chain.total_claimed, on_chain })
+        Ok(Self { hub, config, id, charged: on_chain.total_claimed, on_chain, signed: None })
     }
 
     /// Its id.
@@ -192,6 +194,17 @@ impl PayerChannel {
         if self.left() >= amount {
             return Ok(None);
         }
+        // An earlier deposit may have been long in coming; another one beside it would lock up twice as much.
+        self.refresh().await?;
+        if self.left() >= amount {
+            return Ok(None);
+        }
+        if let Some(deposit) = self.deposit_on_its_way().await? {
+            let after = self.left().checked_add(deposit.amount);
+            if after.is_some_and(|after| after >= amount) {
+                return Ok(Some(deposit));
+            }
+        }
         let wanted = amount.checked_mul(options.deposit_requests.max(1).into());
         let wanted = wanted.ok_or(PayerError::Overflow { channel: self.id })?.min(options.deposit_max);
         let needed = Wei(amount.0 - self.left().0);
@@ -199,7 +212,8 @@ impl PayerChannel {
             return Err(PayerError::DepositTooLarge { needed, deposit_max: options.deposit_max });
         }
         if options.deposit_by == DepositBy::Authorization {
-            return self.authorize(wanted).await.map(Some);
+            self.signed = Some(self.authorize(wanted).await?);
+            return Ok(self.signed.clone());
         }
         self.hub.deposit(&self.config, wanted).await?;
         tracing::info!(channel = %self.id, amount = %wanted, "deposited");
@@ -216,6 +230,19 @@ impl PayerChannel {
         let valid_before = client.block_time().await?.saturating_add(AUTHORIZATION_VALID_S);
         let salt = B256::from(rand::random::<[u8; 32]>());
         Ok(Deposit::sign(&self.config, amount, valid_before, salt, client.chain_id(), client.signer())?)
+    }
+
+    /// The deposit signed last, unless the chain has it or it is too late for it.
+    ///
+    /// # Errors
+    /// [`PayerError::Chain`].
+    pub async fn deposit_on_its_way(&mut self) -> Result<Option<Deposit>, PayerError> {
+        let Some(deposit) = &self.signed else { return Ok(None) };
+        let is_late = deposit.valid_before <= self.hub.client().block_time().await?;
+        if is_late || self.hub.is_spent(self.config.payer, deposit.nonce(self.id)).await? {
+            self.signed = None;
+        }
+        Ok(self.signed.clone())
     }
 
     /// Reads the channel from the chain again.

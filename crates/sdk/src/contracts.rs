@@ -25,6 +25,8 @@ use crate::chain::{ChainClient, ChainError, SentTransaction, Standing};
 
 /// Blocks of one look through the logs.
 const LOG_BLOCKS: u64 = 999;
+/// Looks through the logs for a rejected epoch, from the latest block back: far more than a day of blocks.
+const REJECTION_LOOKS_MAX: u32 = 200;
 /// Most blocks that [`Datanets::revocations`] looks through at once.
 pub const REVOCATION_BLOCKS_MAX: u64 = 1000;
 
@@ -114,6 +116,28 @@ impl Hub {
             from = to.saturating_add(1);
         }
         Ok(None)
+    }
+
+    /// Whether the hub tells that it rejected an epoch of that number, in the latest [`REJECTION_LOOKS_MAX`] windows.
+    async fn find_rejection(&self, number: u64) -> Result<bool, ChainError> {
+        let epoch = B256::from(U256::from(number));
+        let mut to = self.client.block_number().await?;
+        for _ in 0..REJECTION_LOOKS_MAX {
+            let from = to.saturating_sub(LOG_BLOCKS);
+            let filter =
+                Filter::new().address(INFERENCE_HUB).event_signature(IInferenceHub::EpochRejected::SIGNATURE_HASH);
+            if !self.client.logs(filter.topic1(epoch).from_block(from).to_block(to)).await?.is_empty() {
+                return Ok(true);
+            }
+            let Some(before) = from.checked_sub(1) else { break };
+            to = before;
+        }
+        Ok(false)
+    }
+
+    /// Whether an authorisation over wrapped OPEN was used or cancelled.
+    pub(crate) async fn is_spent(&self, payer: Address, nonce: B256) -> Result<bool, ChainError> {
+        self.client.call(WRAPPED_OPEN, &IWrappedOpen::authorizationStateCall { authorizer: payer, nonce }).await
     }
 
     /// Adds to the account's bond.
@@ -230,6 +254,16 @@ impl HubClient for Hub {
         })
     }
 
+    fn is_rejected(&self, number: u64, post_tx: Option<B256>) -> HubFuture<'_, bool> {
+        Box::pin(async move {
+            Ok(match post_tx {
+                // Only a challenge takes an epoch away whose transaction is in the chain.
+                Some(tx) => self.client.find_transaction(tx).await?.is_some_and(|place| place.block.is_some()),
+                None => self.find_rejection(number).await?,
+            })
+        })
+    }
+
     fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {
         let call = IInferenceHub::claimVouchersCall { claims: claims.to_vec() };
         Box::pin(async move { Ok(self.client.send(INFERENCE_HUB, &call).await?.hash) })
@@ -250,8 +284,7 @@ impl HubClient for Hub {
     }
 
     fn is_authorization_used(&self, payer: Address, nonce: B256) -> HubFuture<'_, bool> {
-        let call = IWrappedOpen::authorizationStateCall { authorizer: payer, nonce };
-        Box::pin(async move { Ok(self.client.call(WRAPPED_OPEN, &call).await?) })
+        Box::pin(async move { Ok(self.is_spent(payer, nonce).await?) })
     }
 
     fn relay<'a>(&'a self, call: &'a RelayCall, keep: Keep<'a>) -> HubFuture<'a, SignedTransaction> {

@@ -38,6 +38,7 @@ const BUSY: &str = "invalid_batch_settlement_evm_channel_busy";
 const RELAY_BUSY: &str = "invalid_batch_settlement_evm_relay_busy";
 const AUTHORIZATION_USED: &str = "invalid_batch_settlement_evm_authorization_used";
 const DEPOSIT_FAILED: &str = "invalid_batch_settlement_evm_deposit_transaction_failed";
+const RELAY_SLOW: &str = "invalid_batch_settlement_evm_wait_for_receipt_failed";
 const MISMATCH: &str = "invalid_batch_settlement_evm_cumulative_amount_mismatch";
 const EXCEEDS_BALANCE: &str = "invalid_batch_settlement_evm_cumulative_exceeds_balance";
 
@@ -449,13 +450,20 @@ impl Paid {
     /// The refusal, when trying again is of no use.
     async fn learn(&mut self, refusal: &Refusal, attempt: u32) -> Result<(), GatewayError> {
         match refusal.code.as_str() {
-            BUSY | RELAY_BUSY => pause(attempt).await,
+            BUSY | RELAY_BUSY | RELAY_SLOW => pause(attempt).await,
+            AUTHORIZATION_USED => {
+                // By an earlier request whose deposit is on its way; or it arrived.
+                if self.channel().deposit_on_its_way().await?.is_some() {
+                    pause(attempt).await;
+                }
+                self.channel().refresh().await?;
+            }
             MISMATCH => {
                 self.channel().refresh().await?;
                 let offer = offer_of(&refusal.required)?;
                 self.channel().correct(&offer.extra)?;
             }
-            EXCEEDS_BALANCE | AUTHORIZATION_USED | DEPOSIT_FAILED => self.channel().refresh().await?,
+            EXCEEDS_BALANCE | DEPOSIT_FAILED => self.channel().refresh().await?,
             _ => {
                 let (code, message) = (refusal.code.clone(), refusal.message.clone());
                 return Err(GatewayError::PaymentRefused { code, message });

@@ -4,7 +4,7 @@
 //! here. A request is authorised against a voucher before work starts and charged after it; between the two the
 //! caller keeps the channel to itself.
 
-use openledger_contracts::ChannelConfig;
+use openledger_contracts::{ChannelConfig, VoucherClaim};
 use openledger_primitives::{Bytes, ChannelId, Wei};
 
 use crate::relay::RelayError;
@@ -283,7 +283,8 @@ impl Channel {
     /// Charges `fee` to an authorised voucher; gives what had been charged before and after.
     ///
     /// # Errors
-    /// [`PaymentError`] when the fee is above the voucher or the channel was charged since.
+    /// [`PaymentError`] when the fee is above the voucher, the channel was charged since, or its money is known to be
+    /// gone: the hub would refuse the voucher.
     pub fn charge(&mut self, authorized: &Authorized, fee: Wei) -> Result<(Wei, Wei), PaymentError> {
         let ceiling = authorized.voucher.max_claimable;
         let before = self.charged;
@@ -294,6 +295,10 @@ impl Channel {
         }
         let after = before.checked_add(fee).filter(|after| *after <= ceiling && fee <= authorized.amount_max);
         let after = after.ok_or(PaymentError::ChargeExceedsVoucher { charge: fee, ceiling })?;
+        let available = self.on_chain.balance;
+        if after > available {
+            return Err(PaymentError::CumulativeExceedsBalance { given: after, available });
+        }
         self.charged = after;
         self.voucher = Some((ceiling, authorized.voucher.signature.clone()));
         Ok((before, after))
@@ -326,10 +331,12 @@ impl Channel {
         }
     }
 
-    /// What can be given back: the balance, less all that has been charged, claimed or not.
+    /// What can be given back: the balance, less what is being withdrawn, less all that has been charged, claimed or
+    /// not. The hub holds back only what was claimed, and a withdrawal may be paid before a refund that was signed
+    /// earlier: together they must leave what was charged.
     #[must_use]
     pub fn free(&self) -> Wei {
-        self.on_chain.balance.checked_sub(self.charged).unwrap_or(Wei::ZERO)
+        self.available().checked_sub(self.charged).unwrap_or(Wei::ZERO)
     }
 
     /// Takes over what the chain knows. Charges never fall below what has been claimed. What was read before a refund
@@ -341,6 +348,24 @@ impl Channel {
         self.on_chain = on_chain;
         self.charged = self.charged.max(on_chain.total_claimed);
         self.synced_at = now_s;
+    }
+
+    /// True when a withdrawal under way can take what was charged: the charges must be claimed before.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        !self.unclaimed().is_zero() && self.charged > self.available()
+    }
+
+    /// The claim of all that was charged, under the latest voucher; `None` where nothing is left to claim.
+    #[must_use]
+    pub fn claim(&self) -> Option<VoucherClaim> {
+        let (ceiling, signature) = self.voucher.clone().filter(|_| !self.unclaimed().is_zero())?;
+        Some(VoucherClaim {
+            config: self.config.clone(),
+            maxClaimableAmount: ceiling.0,
+            signature,
+            totalClaimed: self.charged.0,
+        })
     }
 
     /// What has been charged and not yet claimed on chain.

@@ -15,6 +15,9 @@ use crate::x402::Moved;
 /// Most vouchers claimed in one transaction; the rest goes ahead in further ones.
 pub const CLAIMS_MAX: usize = 64;
 
+/// Most epochs that the hub lets be pending at once.
+pub const PENDING_MAX: u64 = 64;
+
 /// A call to the hub under way.
 pub type HubFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, HubError>> + Send + 'a>>;
 
@@ -90,7 +93,11 @@ pub trait HubClient: Send + Sync {
     /// A posted epoch; `None` when the hub has none of that number.
     fn epoch(&self, number: u64) -> HubFuture<'_, Option<HubEpoch>>;
 
-    /// Claims vouchers ahead of an epoch.
+    /// Whether an epoch that these books posted, and that the hub does not have, was rejected after a challenge. Otherwise
+    /// the chain turned back over its transaction. `post_tx` is that transaction, where it is known.
+    fn is_rejected(&self, number: u64, post_tx: Option<B256>) -> HubFuture<'_, bool>;
+
+    /// Claims vouchers ahead of an epoch. What they bring waits for the epochs that charge it.
     fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256>;
 
     /// Claims vouchers and posts the next epoch.

@@ -11,6 +11,7 @@ mod reading;
 mod relays;
 mod retention;
 mod rows;
+mod standing;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,11 +27,13 @@ pub use credits::{ANSWER_CREDITS_MAX, DataPool, RecordCredit};
 pub use epochs::{CloseError, EpochRecord, EpochState};
 pub use lookup::StatementEntry;
 pub use payments::{
-    Admission, Charge, ChargeError, Kept, Payment, RefundRequest, Reservation, ReserveError, StoredAnswer,
+    Admission, Charge, ChargeError, Kept, Payment, RESERVATION_AGE_MAX, RefundRequest, Reservation, ReserveError,
+    StoredAnswer,
 };
 pub use reading::{ReadError, StatementLine};
 pub use relays::{Relay, RelayState};
 pub use retention::{Retention, RetentionReport};
+pub use standing::{RefusedClaim, STANDSTILL_MAX};
 
 /// Largest answer kept for retries, in bytes.
 pub const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -156,13 +159,14 @@ pub struct Ledger {
     store: Store,
     chain_id: u64,
     busy: Arc<Mutex<BTreeSet<ChannelId>>>,
+    standing: Arc<Mutex<standing::Standing>>,
 }
 
 impl Ledger {
     /// The books in `store`, which was opened with [`SETTLEMENT_SCHEMA`].
     #[must_use]
     pub fn new(store: Store, chain_id: u64) -> Self {
-        Self { store, chain_id, busy: Arc::default() }
+        Self { store, chain_id, busy: Arc::default(), standing: Arc::default() }
     }
 
     /// The chain that receipts and vouchers are bound to.
@@ -201,7 +205,16 @@ impl Ledger {
         Ok(channel)
     }
 
-    /// Channels with charges that were not claimed yet, at most [`PAGE_MAX`].
+    /// The same for several channels; gives them in the order given.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is taken over then.
+    pub fn mirror_all(&self, seen: &[(ChannelConfig, OnChainChannel)], now_s: u64) -> Result<Vec<Channel>, StoreError> {
+        self.store
+            .with_tx(|tx| seen.iter().map(|(config, on_chain)| self.mirror_in(tx, config, *on_chain, now_s)).collect())
+    }
+
+    /// Channels with charges that were not claimed yet, those that were read longest ago first, at most [`PAGE_MAX`].
     ///
     /// # Errors
     /// [`StoreError`].

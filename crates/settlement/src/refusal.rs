@@ -32,9 +32,12 @@ pub fn sentence(error: &AdmitError, offer: &PaymentRequirements, payload: &Payme
         AdmitError::Reserve(ReserveError::UnknownChannel { .. } | ReserveError::RefundOnItsWay { .. }) => {
             format!("{error}; send the request again shortly")
         }
-        AdmitError::Reserve(ReserveError::IdentifierReused { .. } | ReserveError::AnswerForgotten { .. }) => {
-            error.to_string()
-        }
+        AdmitError::Reserve(
+            ReserveError::IdentifierReused { .. }
+            | ReserveError::AnswerForgotten { .. }
+            | ReserveError::PayerSetAside { .. }
+            | ReserveError::Standstill { .. },
+        ) => error.to_string(),
     }
 }
 

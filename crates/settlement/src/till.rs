@@ -18,7 +18,9 @@ use tokio::task::JoinError;
 
 use crate::channel::{Channel, PaymentError};
 use crate::hub::{HubClient, HubError};
-use crate::ledger::{Admission, Charge, ChargeError, Kept, Ledger, Payment, Reservation, ReserveError, StoredAnswer};
+use crate::ledger::{
+    Admission, Charge, ChargeError, Kept, Ledger, Payment, RESERVATION_AGE_MAX, Reservation, ReserveError, StoredAnswer,
+};
 use crate::receipt::{ReceiptDraft, SignedReceipt};
 use crate::x402::{BatchExtra, PaymentPayload, PaymentRequired, PaymentRequirements, SCHEME, network};
 
@@ -40,6 +42,9 @@ pub struct TillOptions {
     pub withdraw_delay_s: u64,
     /// Seconds that an answer may take.
     pub timeout_max_s: u64,
+    /// Seconds after which a payment that was let in is not charged any more, at most
+    /// [`RESERVATION_AGE_MAX`](crate::ledger::RESERVATION_AGE_MAX).
+    pub reservation_max_s: u64,
     /// Deposit suggested, as a number of requests at their highest price.
     pub deposit_requests: u32,
     /// The least that is relayed: below it, a deposit costs the operator more gas than it brings.
@@ -57,6 +62,7 @@ impl Default for TillOptions {
         Self {
             withdraw_delay_s: 900,
             timeout_max_s: 300,
+            reservation_max_s: RESERVATION_AGE_MAX.as_secs(),
             deposit_requests: 100,
             deposit_min: Wei(10_000_000_000_000_000),
             relays_max: 16,
@@ -94,6 +100,8 @@ impl AdmitError {
             Self::Reserve(ReserveError::IdentifierReused { .. }) => "payment_identifier_conflict",
             Self::Reserve(ReserveError::AnswerForgotten { .. }) => "payment_answer_expired",
             Self::Reserve(ReserveError::RefundOnItsWay { .. }) => "invalid_batch_settlement_evm_channel_busy",
+            Self::Reserve(ReserveError::PayerSetAside { .. }) => "payer_claim_refused",
+            Self::Reserve(ReserveError::Standstill { .. }) => "settlement_standstill",
             Self::Reserve(ReserveError::Relay(error)) => error.code(),
             Self::Hub(_) => "invalid_batch_settlement_evm_channel_state_read_failed",
             Self::Reserve(ReserveError::Store(_)) | Self::Store(_) | Self::Task(_) => "unexpected_settle_error",
@@ -179,6 +187,14 @@ impl Till {
         request: B256,
     ) -> Result<Admission, AdmitError> {
         let payment = Payment::read(payload, offer, request).map_err(ReserveError::from)?;
+        let age_max = Duration::from_secs(self.options.reservation_max_s);
+        Ok(match self.admit_payment(payment).await? {
+            Admission::Reserved(reservation) => Admission::Reserved(reservation.within(age_max)),
+            answered => answered,
+        })
+    }
+
+    async fn admit_payment(&self, payment: Payment) -> Result<Admission, AdmitError> {
         if let Some(deposit) = payment.deposit.clone() {
             return self.admit_deposit(payment, deposit).await;
         }
@@ -297,7 +313,7 @@ impl Till {
     }
 }
 
-/// Unix time in seconds; a clock before 1970 reads as 0, which only makes mirrors count as old.
-fn now_s() -> u64 {
+/// Unix time in seconds, for mirrors; a clock before 1970 reads as 0, which only makes them count as old.
+pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs())
 }

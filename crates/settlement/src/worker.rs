@@ -3,17 +3,28 @@
 //! Every step reads where the chain stands before it sends, and notes what it did afterwards. A crash between the
 //! two repeats the reading, not the sending.
 
+mod claims;
+
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
 
 use openledger_contracts::{EpochPost, VoucherClaim};
+use openledger_primitives::B256;
 use openledger_store::StoreError;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::JoinError;
 
-use crate::hub::{CLAIMS_MAX, HubClient, HubEpoch, HubError};
-use crate::ledger::{CloseError, EpochRecord, EpochState, Ledger, Retention};
+use crate::epoch::EPOCH_RECEIPTS_MAX;
+use crate::hub::{CLAIMS_MAX, HubClient, HubEpoch, HubError, PENDING_MAX};
+use crate::ledger::{CloseError, EpochRecord, EpochState, Ledger, RefusedClaim, Retention};
+
+/// Epochs sealed and not final before the open one grows instead; the rest of what the hub lets be pending is for
+/// sealing by hand.
+pub const EPOCHS_WAITING_MAX: u64 = PENDING_MAX - 4;
+/// Receipts at which an epoch is sealed however many wait: it must not fill up, or answers could not be charged.
+const CROWDED_RECEIPTS_MAX: u64 = EPOCH_RECEIPTS_MAX as u64 / 2;
 
 /// When epochs are sealed, and how often the worker looks.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -77,6 +88,17 @@ pub enum WorkerError {
         /// Which epoch.
         epoch: u64,
     },
+    /// The hub refuses vouchers, and what else was charged does not make up for them yet.
+    #[error("epoch {epoch} waits for fees to make up for {vouchers} vouchers that the hub refuses")]
+    Short {
+        /// Which epoch.
+        epoch: u64,
+        /// How many vouchers are set aside.
+        vouchers: usize,
+        /// The hub's refusal of the epoch.
+        #[source]
+        source: HubError,
+    },
     /// An epoch without the fields that its state requires.
     #[error("epoch {epoch} is {state:?} but has no post")]
     Damaged {
@@ -99,6 +121,8 @@ pub struct SettlementWorker {
     hub: Arc<dyn HubClient>,
     options: WorkerOptions,
     status: watch::Sender<WorkerStatus>,
+    /// Time of the chain at which charges were last claimed ahead of their epochs.
+    ahead_at: AtomicU64,
 }
 
 impl std::fmt::Debug for SettlementWorker {
@@ -111,7 +135,7 @@ impl SettlementWorker {
     /// A worker on these books.
     #[must_use]
     pub fn new(ledger: Ledger, hub: Arc<dyn HubClient>, options: WorkerOptions) -> Self {
-        Self { ledger, hub, options, status: watch::Sender::default() }
+        Self { ledger, hub, options, status: watch::Sender::default(), ahead_at: AtomicU64::new(0) }
     }
 
     /// Follows how settlement stands.
@@ -140,7 +164,12 @@ impl SettlementWorker {
     /// [`WorkerError`]; what was done before stays done.
     pub async fn step(&self) -> Result<(), WorkerError> {
         let outcome = self.advance().await;
+        // A voucher that is set aside delays fees; its payer alone is served no more.
+        let moves = matches!(outcome, Ok(()) | Err(WorkerError::Short { .. }));
+        self.ledger.note_settling(moves, Instant::now());
         let error = outcome.as_ref().err().map(|error| Chain(error).to_string());
+        let error = error.into_iter().chain(refusals(&self.ledger.refused_claims())).collect::<Vec<_>>();
+        let error = (!error.is_empty()).then(|| error.join("; "));
         let status = self.blocking(move |ledger| status(ledger, error)).await?;
         self.status.send_if_modified(|current| std::mem::replace(current, status.clone()) != status);
         outcome
@@ -148,14 +177,21 @@ impl SettlementWorker {
 
     async fn advance(&self) -> Result<(), WorkerError> {
         let now = self.hub.now().await?;
-        self.seal_if_due(now).await?;
-        for epoch in self.blocking(Ledger::unsettled_epochs).await? {
-            self.settle(epoch, now).await?;
-        }
+        let settled = self.settle_all(now).await;
         let retention = self.options.retention;
         let report = self.blocking(move |ledger| ledger.forget_answers(&retention, now)).await?;
         if report.forgotten > 0 {
             tracing::info!(forgotten = report.forgotten, kept = report.answers, "answers are not kept any more");
+        }
+        settled
+    }
+
+    async fn settle_all(&self, now: u64) -> Result<(), WorkerError> {
+        // First: it must not wait for epochs that cannot be posted.
+        self.claim_in_time().await?;
+        self.seal_if_due(now).await?;
+        for epoch in self.blocking(Ledger::unsettled_epochs).await? {
+            self.settle(epoch, now).await?;
         }
         Ok(())
     }
@@ -168,27 +204,18 @@ impl SettlementWorker {
         self.blocking(Ledger::seal_epoch).await
     }
 
+    /// Seals the open epoch when it is old or full. While many epochs wait for the hub it goes on taking receipts instead:
+    /// what must be claimed in time is claimed without it.
     async fn seal_if_due(&self, now: u64) -> Result<(), WorkerError> {
-        let open = self.blocking(Ledger::unsettled_epochs).await?;
-        let Some(open) = open.into_iter().find(|epoch| epoch.state == EpochState::Open) else { return Ok(()) };
-        let aged = now >= open.opened_at.saturating_add(self.options.age_max_s);
-        if aged || open.receipts >= self.options.receipts_max || self.withdrawal_pending(now).await? {
+        let Some(open) = self.blocking(Ledger::open_epoch).await? else { return Ok(()) };
+        let is_due =
+            now >= open.opened_at.saturating_add(self.options.age_max_s) || open.receipts >= self.options.receipts_max;
+        let has_room =
+            open.receipts >= CROWDED_RECEIPTS_MAX || self.blocking(Ledger::epochs_waiting).await? < EPOCHS_WAITING_MAX;
+        if is_due && has_room {
             self.seal().await?;
         }
         Ok(())
-    }
-
-    /// True when a payer with unclaimed charges is taking its money out: its voucher must be claimed in time.
-    async fn withdrawal_pending(&self, now: u64) -> Result<bool, WorkerError> {
-        let mut pending = false;
-        for channel in self.blocking(Ledger::unclaimed_channels).await? {
-            let on_chain = self.hub.channel(&channel.config).await?;
-            pending |= on_chain.withdraw_requested_at != 0;
-            if on_chain != channel.on_chain {
-                self.blocking(move |ledger| ledger.mirror(&channel.config, on_chain, now)).await?;
-            }
-        }
-        Ok(pending)
     }
 
     async fn settle(&self, epoch: EpochRecord, now: u64) -> Result<(), WorkerError> {
@@ -200,48 +227,56 @@ impl SettlementWorker {
                 let closed = self.blocking(close).await?;
                 let closed = closed.map_err(|source| WorkerError::Close { epoch: number, source })?;
                 tracing::info!(epoch = number, receipts = closed.post.receiptCount, fees = closed.post.fees, "closed");
-                self.post(&closed.post).await
+                self.post(&closed.post, now).await
             }
-            EpochState::Closed => self.post(&post_of(&epoch)?).await,
-            EpochState::Posted => self.finalize(&post_of(&epoch)?, now).await,
+            EpochState::Closed => self.post(&post_of(&epoch)?, now).await,
+            EpochState::Posted => self.finalize(&epoch, now).await,
         }
     }
 
-    async fn post(&self, post: &EpochPost) -> Result<(), WorkerError> {
+    async fn post(&self, post: &EpochPost, now: u64) -> Result<(), WorkerError> {
         if let Some(posted) = self.hub.epoch(post.epoch).await? {
             return self.note_posted(post, posted, None).await;
+        }
+        if self.blocking(Ledger::epochs_pending).await? >= PENDING_MAX {
+            return Ok(()); // it waits until another is final
         }
         let claims = self.claims_left(post.epoch).await?;
         let ahead = claims.len().saturating_sub(CLAIMS_MAX).next_multiple_of(CLAIMS_MAX).min(claims.len());
         let (ahead, last) = claims.split_at(ahead);
-        for claims in ahead.chunks(CLAIMS_MAX) {
-            self.hub.claim_vouchers(claims).await?;
-        }
-        let tx = self.hub.post_epoch(post, last).await?;
+        self.claim(ahead).await?;
+        let tx = match self.hub.post_epoch(post, last).await {
+            Err(HubError::Reverted { .. }) => self.post_short(post, last, now).await?,
+            outcome => outcome?,
+        };
         match self.hub.epoch(post.epoch).await? {
             Some(posted) => self.note_posted(post, posted, Some(tx)).await,
             None => Ok(()), // the chain turned back; the next step posts again
         }
     }
 
-    /// The epoch's claims that the hub has not taken yet.
-    async fn claims_left(&self, number: u64) -> Result<Vec<VoucherClaim>, WorkerError> {
-        let mut left = Vec::new();
-        for claim in self.blocking(move |ledger| ledger.epoch_claims(number)).await? {
-            let on_chain = self.hub.channel(&claim.config).await?;
-            if on_chain.total_claimed.0 < claim.totalClaimed {
-                left.push(claim);
-            }
+    /// Posts an epoch that the hub refused as it was. If one of its vouchers was the reason, the others bring what they
+    /// can, and what later charges bring makes up for the one, so that it delays the latest fees and stops nothing.
+    async fn post_short(&self, post: &EpochPost, claims: &[VoucherClaim], now: u64) -> Result<B256, WorkerError> {
+        self.claim(claims).await?;
+        let refused = match self.hub.post_epoch(post, &[]).await {
+            Err(error @ HubError::Reverted { .. }) => error,
+            outcome => return Ok(outcome?),
+        };
+        let refused = match self.claim_ahead(now).await? {
+            true => match self.hub.post_epoch(post, &[]).await {
+                Err(error @ HubError::Reverted { .. }) => error,
+                outcome => return Ok(outcome?),
+            },
+            false => refused,
+        };
+        match self.ledger.refused_claims().len() {
+            0 => Err(refused.into()),
+            vouchers => Err(WorkerError::Short { epoch: post.epoch, vouchers, source: refused }),
         }
-        Ok(left)
     }
 
-    async fn note_posted(
-        &self,
-        post: &EpochPost,
-        posted: HubEpoch,
-        tx: Option<openledger_primitives::B256>,
-    ) -> Result<(), WorkerError> {
+    async fn note_posted(&self, post: &EpochPost, posted: HubEpoch, tx: Option<B256>) -> Result<(), WorkerError> {
         let number = post.epoch;
         if (posted.receipts_root, posted.balance_root) != (post.receiptsRoot, post.balanceRoot) {
             return Err(WorkerError::OtherEpoch { epoch: number });
@@ -250,9 +285,9 @@ impl SettlementWorker {
         self.blocking(move |ledger| ledger.note_posted(number, posted.final_at, tx)).await
     }
 
-    async fn finalize(&self, post: &EpochPost, now: u64) -> Result<(), WorkerError> {
-        let number = post.epoch;
-        let Some(posted) = self.hub.epoch(number).await? else { return self.lost(number).await };
+    async fn finalize(&self, epoch: &EpochRecord, now: u64) -> Result<(), WorkerError> {
+        let number = epoch.number;
+        let Some(posted) = self.hub.epoch(number).await? else { return self.lost(epoch).await };
         if posted.is_final {
             return self.blocking(move |ledger| ledger.note_final(number, None)).await;
         }
@@ -264,12 +299,10 @@ impl SettlementWorker {
         self.blocking(move |ledger| ledger.note_final(number, Some(tx))).await
     }
 
-    /// A posted epoch that the hub does not have: its transaction was lost with a block, or it was rejected. A lost
-    /// transaction takes its claims with it; a rejection leaves them.
-    async fn lost(&self, number: u64) -> Result<(), WorkerError> {
-        let claims = self.blocking(move |ledger| ledger.epoch_claims(number)).await?;
-        let left = self.claims_left(number).await?;
-        if left.len() < claims.len() {
+    /// A posted epoch that the hub does not have: it was rejected, or its transaction was lost with a block.
+    async fn lost(&self, epoch: &EpochRecord) -> Result<(), WorkerError> {
+        let number = epoch.number;
+        if self.hub.is_rejected(number, epoch.post_tx).await? {
             return Err(WorkerError::Rejected { epoch: number });
         }
         self.blocking(move |ledger| ledger.note_forgotten(number)).await
@@ -299,6 +332,20 @@ fn status(ledger: &Ledger, error: Option<String>) -> Result<WorkerStatus, StoreE
         last_final: ledger.last_final_epoch()?,
         error,
     })
+}
+
+/// What the operator reads of vouchers that are set aside.
+fn refusals(refused: &[RefusedClaim]) -> Option<String> {
+    let first = refused.first()?;
+    let RefusedClaim { channel, payer, owed, reason } = first;
+    let more = match refused.len() {
+        1 => String::new(),
+        several => format!(", and {} more", several - 1),
+    };
+    Some(format!(
+        "the hub refuses the voucher of channel {channel} for {owed} wei ({reason}){more}; its payer {payer} is served no \
+         more, and where the channel is empty a deposit of what is missing lets the voucher be claimed"
+    ))
 }
 
 /// Prints an error with its sources.

@@ -1,14 +1,56 @@
 //! An attribution as JSON for people and pages; large integers are decimal strings.
 
-use serde_json::{Value, json};
+use openledger_primitives::Address;
+use serde_json::{Map, Value, json};
 
 use super::Attribution;
-use crate::suffix::Span;
+use crate::suffix::{RecordHit, Span};
 use crate::weights::Outcome;
+
+/// How much of each list a shortened JSON has. The root covers all of them, and a replay finds the rest again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JsonLimits {
+    /// Records counted.
+    pub records_max: usize,
+    /// Spans.
+    pub spans_max: usize,
+    /// Records hit, over all spans together.
+    pub hits_max: usize,
+    /// Contributors credited from spans.
+    pub credits_max: usize,
+}
+
+impl JsonLimits {
+    /// Everything.
+    pub const NONE: Self =
+        Self { records_max: usize::MAX, spans_max: usize::MAX, hits_max: usize::MAX, credits_max: usize::MAX };
+}
 
 impl Attribution {
     /// The attribution as JSON, with its root.
     pub fn to_json(&self) -> Value {
+        self.to_short_json(JsonLimits::NONE)
+    }
+
+    /// The same with the first of each list only. Where something is left out, `left_out` says how much of what.
+    pub fn to_short_json(&self, limits: JsonLimits) -> Value {
+        let mut json = self.json(limits);
+        let hits = self.spans.iter().map(|span| span.hits.len()).sum::<usize>();
+        let left_out = [
+            ("records", self.influence.counted.len().saturating_sub(limits.records_max)),
+            ("spans", self.spans.len().saturating_sub(limits.spans_max)),
+            ("hits", hits.saturating_sub(limits.hits_max)),
+            ("credits", self.credits.len().saturating_sub(limits.credits_max)),
+        ];
+        let left_out = left_out.into_iter().filter(|(_, count)| *count > 0);
+        let left_out: Map<String, Value> = left_out.map(|(what, count)| (what.to_owned(), json!(count))).collect();
+        if !left_out.is_empty() {
+            json["left_out"] = Value::Object(left_out);
+        }
+        json
+    }
+
+    fn json(&self, limits: JsonLimits) -> Value {
         let background = self.influence.background;
         json!({
             "method": self.method,
@@ -22,18 +64,18 @@ impl Attribution {
                 "median_x2": background.median_x2.to_string(),
                 "mad_x4": background.mad_x4.to_string(),
                 "sampled": background.sampled,
-                "records": self.counted_json(),
+                "records": self.counted_json(limits.records_max),
                 "weights": weights(&self.influence.outcome),
             },
             "provenance": {
-                "spans": self.spans.iter().map(span).collect::<Vec<_>>(),
-                "credits_q32": self.credits.iter().map(|(who, credit)| json!([who, credit.to_string()])).collect::<Vec<_>>(),
+                "spans": self.spans_json(limits),
+                "credits_q32": self.credits_json(limits.credits_max),
                 "weights": weights(&self.provenance),
             },
         })
     }
 
-    fn counted_json(&self) -> Vec<Value> {
+    fn counted_json(&self, records_max: usize) -> Vec<Value> {
         let entry = |item: &crate::weights::CountedRecord| {
             json!({
                 "record": item.record,
@@ -41,7 +83,23 @@ impl Attribution {
                 "excess_x2": item.excess_x2.to_string(),
             })
         };
-        self.influence.counted.iter().map(entry).collect()
+        self.influence.counted.iter().take(records_max).map(entry).collect()
+    }
+
+    fn spans_json(&self, limits: JsonLimits) -> Vec<Value> {
+        let mut hits_left = limits.hits_max;
+        let mut shown = Vec::new();
+        for item in self.spans.iter().take(limits.spans_max) {
+            let hits = &item.hits[..item.hits.len().min(hits_left)];
+            hits_left -= hits.len();
+            shown.push(span(item, hits));
+        }
+        shown
+    }
+
+    fn credits_json(&self, credits_max: usize) -> Vec<Value> {
+        let credit = |(who, credit): (&Address, &u128)| json!([who, credit.to_string()]);
+        self.credits.iter().take(credits_max).map(credit).collect()
     }
 }
 
@@ -53,7 +111,7 @@ fn weights(outcome: &Outcome) -> Value {
     }
 }
 
-fn span(span: &Span) -> Value {
+fn span(span: &Span, hits: &[RecordHit]) -> Value {
     json!({
         "token_start": span.token_start,
         "token_end": span.token_end,
@@ -61,6 +119,6 @@ fn span(span: &Span) -> Value {
         "byte_end": span.byte_end,
         "occurrences": span.occurrences(),
         "surprise_q16": span.surprise_q16.to_string(),
-        "hits": span.hits,
+        "hits": hits,
     })
 }

@@ -5,6 +5,7 @@ mod encode;
 mod json;
 
 pub use compare::{Difference, Pool, compare};
+pub use json::JsonLimits;
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use openledger_attribution::DecodeError;
 use openledger_attribution::attest::{
-    AttributeError, Attribution, AttributionPolicy, Difference, Pool, Question, attribute, compare, index_root,
-    scores_tree,
+    AttributeError, Attribution, AttributionPolicy, Difference, JsonLimits, Pool, Question, attribute, compare,
+    index_root, scores_tree,
 };
 use openledger_attribution::influence::{InfluenceBuilder, InfluenceIndex, Normalise, Preconditioner, QuerySketch};
 use openledger_attribution::suffix::{Answer, SuffixIndex, SuffixPolicy};
@@ -197,4 +197,25 @@ fn json_shows_weights_spans_and_root() {
     assert_eq!(json["attribution_root"], serde_json::json!(attribution.root()));
     assert_eq!(json["influence"]["weights"][0][1], 65_535);
     assert_eq!(json["provenance"]["spans"][0]["byte_start"], 3);
+}
+
+#[test]
+fn a_short_json_says_what_it_leaves_out_and_keeps_the_root() {
+    let mut attribution = attributed();
+    let counted = attribution.influence.counted[0];
+    attribution.influence.counted = vec![counted; 40_000];
+    let hit = attribution.spans[0].hits[0];
+    attribution.spans[0].hits = vec![hit; 70_000];
+    attribution.spans = vec![attribution.spans[0].clone(), attribution.spans[0].clone()];
+    assert!(attribution.to_json().to_string().len() > 5 << 20);
+    let limits = JsonLimits { records_max: 100, spans_max: 1, hits_max: 200, credits_max: 0 };
+    let short = attribution.to_short_json(limits);
+    assert!(short.to_string().len() < 40_000);
+    assert_eq!(short["attribution_root"], serde_json::json!(attribution.root()));
+    assert_eq!(short["influence"]["records"].as_array().unwrap().len(), 100);
+    assert_eq!(short["provenance"]["spans"][0]["hits"].as_array().unwrap().len(), 200);
+    let left_out =
+        serde_json::json!({"records": 39_900, "spans": 1, "hits": 139_800, "credits": attribution.credits.len()});
+    assert_eq!(short["left_out"], left_out);
+    assert_eq!(attributed().to_json().get("left_out"), None);
 }

@@ -198,7 +198,8 @@ async fn rpc_port(address: SocketAddr) -> Finding {
 async fn http_port(address: SocketAddr) -> Finding {
     let ask = async |http: reqwest::Client| {
         let answer: Value = http.get(format!("http://{address}/v1/status")).send().await?.json().await?;
-        let verdict = |operator| match answer["chain"]["error"].as_str() {
+        let error = ["chain", "settlement"].into_iter().find_map(|part| answer[part]["error"].as_str());
+        let verdict = |operator| match error {
             Some(error) => (Verdict::Fail, format!("the gateway of {operator} answers: {error}")),
             None => (Verdict::Ok, format!("the gateway of {operator} answers")),
         };

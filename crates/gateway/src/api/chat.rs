@@ -190,7 +190,7 @@ pub struct Attribution {
     /// What each contributor is paid, by address. Where a pool goes to the reserve, it names no one here: the
     /// receipt's own payouts do.
     pub payouts: Vec<DataPayout>,
-    /// Everything that a replay compares.
+    /// What a replay compares; of very long lists the beginning, and then `left_out` says how much is missing.
     pub evidence: AnyObject,
 }
 

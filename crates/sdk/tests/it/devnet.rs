@@ -39,6 +39,19 @@ pub struct Devnet {
 
 impl Devnet {
     pub async fn start() -> Self {
+        Self::start_with(ChainConfig::instant).await
+    }
+
+    /// A chain that makes a block every so many seconds, whatever waits.
+    pub async fn start_every(block_time_s: u64) -> Self {
+        let pace = |mut config: ChainConfig| {
+            config.block_time_s = block_time_s;
+            config
+        };
+        Self::start_with(pace).await
+    }
+
+    async fn start_with(pace: impl FnOnce(ChainConfig) -> ChainConfig) -> Self {
         let funds = U256::from(Wei::from_open(1000).0);
         let operator = GenesisOperator {
             address: key(Role::Operator).address(),
@@ -52,8 +65,8 @@ impl Devnet {
             ..GenesisConfig::dev(CHAIN_ID, key(Role::Governance).address())
         };
         let dir = tempfile::tempdir().unwrap();
-        let chain = ChainConfig::new(dir.path().join("chain"), genesis(&config).unwrap()).instant();
-        let chain = Chain::open(chain).unwrap();
+        let chain = ChainConfig::new(dir.path().join("chain"), genesis(&config).unwrap());
+        let chain = Chain::open(pace(chain)).unwrap();
         let rpc = chain.serve(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
         Self { chain, rpc, dir }
     }

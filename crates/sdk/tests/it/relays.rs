@@ -9,6 +9,7 @@ use openledger_sdk::api::ChatRequest;
 use openledger_sdk::{ChainClient, DepositBy, GatewayClient, GatewayError, PayerOptions, Standing, Wallet};
 use openledger_settlement::hub::{HubClient, HubError, RelayOutcome, SignedTransaction};
 use openledger_settlement::relay::{Deposit, RelayCall};
+use openledger_settlement::till::TillOptions;
 
 use crate::devnet::{CHAIN_ID, Devnet, Role, key};
 use crate::till_server::{TillServer, fee};
@@ -91,6 +92,22 @@ async fn an_answer_lost_on_the_way_deposits_and_charges_once() {
     let offer = gateway.offer(&question()).await.unwrap().unwrap();
     let channel = server.hub.channel_state(&config(payer.address())).await.unwrap();
     assert_eq!((server.charges.load(Ordering::SeqCst), channel.balance), (1, Wei(1000 * offer.amount.0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deposit_that_is_long_in_coming_is_made_once() {
+    let devnet = Devnet::start_every(2).await;
+    let impatient = TillOptions { relay_wait_s: 0, ..TillOptions::default() };
+    let server = TillServer::start_with(&devnet, ModelId::default(), impatient).await;
+    let payer = penniless(&devnet).await;
+    let gateway = gateway(&server, &payer);
+    // Two questions at once out of one channel, and no block in sight.
+    let (request, other) = (question(), question());
+    let answers = tokio::join!(gateway.chat(&request), gateway.chat(&other));
+    assert_eq!((answers.0.unwrap().charged, answers.1.unwrap().charged), (Some(fee()), Some(fee())));
+    let offer = gateway.offer(&question()).await.unwrap().unwrap();
+    let channel = server.hub.channel_state(&config(payer.address())).await.unwrap();
+    assert_eq!(channel.balance, Wei(1000 * offer.amount.0), "deposited twice");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,10 @@ fn draft(model: ModelId, offer_hash: B256) -> ReceiptDraft {
 
 impl TillServer {
     pub async fn start(devnet: &Devnet, model: ModelId) -> Arc<Self> {
+        Self::start_with(devnet, model, TillOptions::default()).await
+    }
+
+    pub async fn start_with(devnet: &Devnet, model: ModelId, options: TillOptions) -> Arc<Self> {
         let store = Store::open(devnet.dir.path().join("store"), &[SETTLEMENT_SCHEMA]).unwrap();
         let ledger = Ledger::new(store, CHAIN_ID);
         let accepted = [Weighted { account: key(Role::Contributor).address(), weight: 1 }];
@@ -88,7 +92,7 @@ impl TillServer {
         let hub = Arc::new(Hub::new(settler));
         let client: Arc<dyn HubClient> = hub.clone();
         let operator: Address = key(Role::Operator).address();
-        let till = Till::new(ledger.clone(), client, Arc::new(key(Role::Operator)), operator, TillOptions::default());
+        let till = Till::new(ledger.clone(), client, Arc::new(key(Role::Operator)), operator, options);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (breaks_next, charges) = (AtomicBool::new(false), AtomicU32::new(0));

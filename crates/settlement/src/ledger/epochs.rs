@@ -210,7 +210,7 @@ impl Ledger {
         })
     }
 
-    /// Notes that an epoch is on chain, and with it its claims.
+    /// Notes that an epoch is on chain, and with it its claims, but for those that are set aside.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -221,10 +221,13 @@ impl Ledger {
             FROM settlement_claims AS claims WHERE claims.epoch = ?1 AND claims.channel = settlement_channels.id
                 AND claims.total_claimed > settlement_channels.total_claimed";
         let (number, final_at) = (number_value("epoch", number)?, number_value("time", final_at)?);
+        let refused = self.refused_claims();
         self.store.with_tx(|tx| {
+            let aside = refused.iter().map(|claim| rows::channel(tx, claim.channel));
+            let aside: Vec<_> = aside.collect::<Result<_, _>>()?;
             tx.execute(sql, params![number, final_at, post_tx.map(|hash| hash.to_vec())])?;
             tx.execute(claimed, [number])?;
-            Ok(())
+            aside.iter().flatten().try_for_each(|channel| rows::put_channel(tx, channel))
         })
     }
 
@@ -266,6 +269,33 @@ impl Ledger {
         let sql = "SELECT *, (SELECT count(*) FROM settlement_receipts AS r WHERE r.epoch = e.number) AS receipts
             FROM settlement_epochs AS e WHERE state != 'final' ORDER BY number LIMIT ?1";
         self.store.read(|tx| tx.query_all(sql, [PAGE_MAX as i64], read_epoch))
+    }
+
+    /// The epoch that takes receipts, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open_epoch(&self) -> Result<Option<EpochRecord>, StoreError> {
+        let sql = "SELECT *, (SELECT count(*) FROM settlement_receipts AS r WHERE r.epoch = e.number) AS receipts
+            FROM settlement_epochs AS e WHERE state = 'open'";
+        self.store.read(|tx| tx.query_opt(sql, [], read_epoch))
+    }
+
+    /// How many epochs are sealed, closed or posted: those that are, or will be, pending at the hub.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn epochs_waiting(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT count(*) FROM settlement_epochs WHERE state IN ('sealed', 'closed', 'posted')";
+        self.store.read(|tx| tx.count(sql, []))
+    }
+
+    /// How many epochs are posted and not final.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn epochs_pending(&self) -> Result<u64, StoreError> {
+        self.store.read(|tx| tx.count("SELECT count(*) FROM settlement_epochs WHERE state = 'posted'", []))
     }
 
     /// One epoch.

@@ -1,6 +1,7 @@
 //! Taking a payment: reserve, serve, charge.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use alloy_signer::SignerSync;
 use openledger_contracts::{ChannelConfig, Receipt};
@@ -127,10 +128,15 @@ pub enum Admission {
     Answered(StoredAnswer),
 }
 
+/// How long after a payment was let in it can be charged. Its payer can ask for all its money back in the moment after,
+/// and has it 900 s later at the earliest: what is left is time to claim the charge.
+pub const RESERVATION_AGE_MAX: Duration = Duration::from_secs(600);
+
 /// A channel held for one request. Dropping it frees the channel and charges nothing.
 #[derive(Debug)]
 pub struct Reservation {
     authorized: Authorized,
+    until: Instant,
     identifier: String,
     fingerprint: B256,
     payer: openledger_primitives::Address,
@@ -149,6 +155,19 @@ impl Reservation {
     #[must_use]
     pub fn amount_max(&self) -> Wei {
         self.authorized.amount_max
+    }
+
+    /// Until when it can be charged. An answer that is not made by then must end there.
+    #[must_use]
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The same, chargeable for no longer than `age_max` from now.
+    #[must_use]
+    pub(crate) fn within(mut self, age_max: Duration) -> Self {
+        self.until = self.until.min(Instant::now() + age_max);
+        self
     }
 }
 
@@ -216,6 +235,18 @@ pub enum ReserveError {
         /// Which channel.
         channel: ChannelId,
     },
+    /// The hub refuses a voucher of this payer.
+    #[error("the chain refuses an earlier voucher of {payer}; nothing is sold to it until that one is claimed")]
+    PayerSetAside {
+        /// Whose.
+        payer: openledger_primitives::Address,
+    },
+    /// Nothing can be claimed, so nothing is sold.
+    #[error("settlement has stood still for {still_s} s; nothing is sold until it moves again")]
+    Standstill {
+        /// For how long.
+        still_s: u64,
+    },
     /// A deposit or a refund was not relayed.
     #[error(transparent)]
     Relay(#[from] RelayError),
@@ -240,6 +271,12 @@ pub enum ChargeError {
     /// The voucher does not cover it.
     #[error("the voucher does not cover the request")]
     Payment(#[from] PaymentError),
+    /// The answer took so long that its money may be withdrawn before the charge is claimed.
+    #[error("the payment could be charged until {late_s} s ago; its money may be gone by now")]
+    Late {
+        /// How long ago that was, in seconds.
+        late_s: u64,
+    },
     /// No receipt could be made.
     #[error("no receipt could be made")]
     Receipt(#[from] ReceiptError),
@@ -302,6 +339,7 @@ impl Ledger {
         if let Some(answered) = self.look_up(&payment)? {
             return Ok(Admission::Answered(answered));
         }
+        self.check_standing(payment.config.payer)?;
         if self.refund_on_its_way(channel)?.is_some() {
             return Err(ReserveError::RefundOnItsWay { channel });
         }
@@ -309,6 +347,7 @@ impl Ledger {
         let authorized = known.authorize(payment.voucher, payment.amount_max, self.chain_id)?;
         Ok(Admission::Reserved(Reservation {
             authorized,
+            until: Instant::now() + RESERVATION_AGE_MAX,
             identifier: payment.identifier,
             fingerprint: payment.fingerprint,
             payer: payment.config.payer,
@@ -389,6 +428,9 @@ impl Ledger {
         let fee = draft.fee().map_err(ReceiptError::from)?;
         let answered_at = draft.answered_at;
         let authorized = &reservation.authorized;
+        if let Some(late) = Instant::now().checked_duration_since(reservation.until) {
+            return Err(ChargeError::Late { late_s: late.as_secs() });
+        }
         self.store.with_tx(|tx| {
             let id = authorized.voucher.channel;
             let mut channel = rows::channel(tx, id)?.ok_or(PaymentError::ChannelNotFound { channel: id })?;

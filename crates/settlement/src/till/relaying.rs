@@ -138,6 +138,7 @@ impl Till {
         if let Some(answered) = self.answered(&payment).await? {
             return Ok(Admission::Answered(answered));
         }
+        self.ledger.check_standing(payment.config.payer)?;
         self.end_refund_held(&payment.config).await?;
         let moved = self.deposited(&payment, &deposit).await?;
         self.blocking(move |ledger| Ok(ledger.reserve_held(payment, hold, Some(moved))?)).await
@@ -158,7 +159,11 @@ impl Till {
             Some(relay) if !relay.is_for(&payment.identifier, payment.fingerprint) => {
                 return Err(RelayError::AuthorizationUsed { payer, nonce }.into());
             }
-            Some(Relay { state: RelayState::Done(moved), .. }) => return Ok(moved),
+            Some(Relay { state: RelayState::Done(moved), .. }) => {
+                // It may have been made long ago, and its money withdrawn since.
+                self.look(&payment.config).await?;
+                return Ok(moved);
+            }
             Some(relay) => match self.finish(relay, &payment.config).await {
                 // It was signed before a crash and can have no effect any more: send it anew.
                 Err(AdmitError::Reserve(ReserveError::Relay(RelayError::Reverted { .. }))) => {}
@@ -321,14 +326,18 @@ impl Till {
         Ok(channel)
     }
 
-    /// The same, kept in the books.
+    /// The same, kept in the books. Of a channel that they have, it is noted too that its money is gone.
     async fn look(&self, config: &ChannelConfig) -> Result<Channel, AdmitError> {
         let channel = self.peek(config).await?;
-        if channel.on_chain.balance.is_zero() && channel.charged.is_zero() {
-            return Ok(channel);
-        }
-        let (on_chain, config) = (channel.on_chain, config.clone());
-        self.blocking(move |ledger| Ok(ledger.mirror(&config, on_chain, now_s())?)).await
+        let is_empty = channel.on_chain.balance.is_zero() && channel.charged.is_zero();
+        let config = config.clone();
+        let keep = move |ledger: &Ledger| {
+            if is_empty && ledger.channel(channel.id)?.is_none() {
+                return Ok(channel);
+            }
+            Ok(ledger.mirror(&config, channel.on_chain, now_s())?)
+        };
+        self.blocking(keep).await
     }
 
     fn hold(&self, channel: ChannelId) -> Result<ChannelHold, AdmitError> {

@@ -1,6 +1,7 @@
 use alloy_primitives::{B256, Bytes, U256, uint};
 use openledger_primitives::{ChannelId, Wei};
-use openledger_settlement::channel::{Channel, OnChainChannel, PaymentError};
+use openledger_settlement::channel::{Channel, OnChainChannel, PaymentError, PaymentRefusal};
+use openledger_settlement::relay::RelayError;
 use openledger_settlement::signature::SignatureError;
 use openledger_settlement::voucher::{SignedVoucher, channel_id};
 
@@ -78,6 +79,29 @@ fn money_being_withdrawn_pays_for_nothing() {
     channel.mirror(withdrawing, 100);
     let refused = refusal(&channel, voucher(100), 100);
     assert_eq!(refused, PaymentError::CumulativeExceedsBalance { given: Wei(100), available: Wei(50) });
+}
+
+#[test]
+fn money_being_withdrawn_is_not_given_back_too() {
+    let mut channel = channel(200, 0);
+    let authorized = channel.authorize(voucher(100), Wei(100), CHAIN_ID).unwrap();
+    channel.charge(&authorized, Wei(100)).unwrap();
+    let withdrawing = OnChainChannel { withdraw_requested_at: 90, withdraw_amount: Wei(100), ..funded(200, 0) };
+    channel.mirror(withdrawing, 100);
+    let refused = channel.authorize_refund(&voucher(100), None, CHAIN_ID).unwrap_err();
+    assert!(matches!(refused, PaymentRefusal::Relay(RelayError::NothingFree { .. })), "{refused}");
+    channel.mirror(OnChainChannel { withdraw_amount: Wei(60), ..withdrawing }, 101);
+    assert_eq!(channel.authorize_refund(&voucher(100), None, CHAIN_ID).unwrap(), Wei(40));
+}
+
+#[test]
+fn a_channel_that_was_emptied_is_charged_nothing() {
+    let mut channel = channel(100, 0);
+    let authorized = channel.authorize(voucher(100), Wei(100), CHAIN_ID).unwrap();
+    channel.mirror(funded(69, 0), 101);
+    let refused = channel.charge(&authorized, Wei(70)).unwrap_err();
+    assert_eq!(refused, PaymentError::CumulativeExceedsBalance { given: Wei(70), available: Wei(69) });
+    assert_eq!((channel.charged, channel.voucher), (Wei(0), None));
 }
 
 #[test]

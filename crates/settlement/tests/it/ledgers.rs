@@ -1,16 +1,17 @@
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 
 use alloy_primitives::Bytes;
 use openledger_primitives::{B256, Wei};
 use openledger_settlement::channel::OnChainChannel;
-use openledger_settlement::ledger::{Admission, ChargeError, Payment, ReserveError};
+use openledger_settlement::ledger::{Admission, ChargeError, Payment, RESERVATION_AGE_MAX, ReserveError};
 use openledger_settlement::receipt::ReceiptDraft;
-use openledger_settlement::till::AdmitError;
+use openledger_settlement::till::{AdmitError, MIRROR_AGE_MAX_S, TillOptions};
 use openledger_settlement::voucher::channel_id;
 use openledger_settlement::x402::{BatchPayload, PaymentPayload};
 
 use crate::common::{CHAIN_ID, Desk, config, draft, operator, payer, request};
+use crate::test_hub::TestHub;
 
 /// Identical vouchers sent at once. The full count of the reliability table is 10,000.
 const CONCURRENT: u32 = 1000;
@@ -61,6 +62,21 @@ async fn a_retry_gets_the_same_answer_and_pays_nothing() {
     assert_eq!(answered, charge.answered);
     let channel = desk.ledger.channel(channel_id(&config(1), CHAIN_ID)).unwrap().unwrap();
     assert_eq!(channel.charged, Wei(fee()));
+}
+
+#[tokio::test]
+async fn an_answer_that_took_too_long_is_charged_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let hub = TestHub::funded(&[config(1)], 1_000_000_000_000_000_000);
+    let hasty = TillOptions { reservation_max_s: 0, ..TillOptions::default() };
+    let desk = Desk::open_for(dir.path(), Arc::new(hub), hasty);
+    let reservation = reserved(&desk, &desk.payment(&config(1), 0, "pay_0000000000000001")).await;
+    // By now its payer can have taken the money.
+    desk.hub.with(|state| state.channels.clear());
+    let refused = desk.till.charge(reservation, draft(), |_| b"answer".to_vec()).await.unwrap_err();
+    assert!(matches!(refused, ChargeError::Late { .. }), "{refused}");
+    assert!(desk.ledger.unclaimed_channels().unwrap().is_empty());
+    assert!(RESERVATION_AGE_MAX.as_secs() + MIRROR_AGE_MAX_S < TillOptions::default().withdraw_delay_s);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use openledger_settlement::x402::{BatchPayload, PaymentPayload, SettleResponse, 
 use serde_json::json;
 
 use crate::common::{CHAIN_ID, Desk, config, draft, key, operator, payer, request};
-use crate::test_hub::{Fault, TestHub};
+use crate::test_hub::{Deed, Fault, State, TestHub};
 
 /// What payers deposit here, and what they hold before.
 const DEPOSIT: u128 = 40_000_000_000_000_000;
@@ -140,6 +140,18 @@ async fn the_same_request_again_deposits_and_charges_nothing() {
     let Admission::Answered(again) = desk.admit(&payment, 1).await.unwrap() else { panic!("let in twice") };
     assert_eq!(again.settlement, settled);
     assert_eq!((balance(&desk), transactions(&desk)), (DEPOSIT, 1));
+}
+
+#[tokio::test]
+async fn a_deposit_that_was_withdrawn_since_pays_for_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open_with(dir.path(), hub());
+    let payment = first(&desk);
+    // The deposit is made and the answer is not: the connection was dropped.
+    drop(admitted(&desk, &payment).await);
+    desk.hub.with(|state| state.channels.clear());
+    assert_eq!(refused(&desk, &payment).await, "channel_not_found");
+    assert!(desk.ledger.unclaimed_channels().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -272,6 +284,30 @@ async fn what_was_not_charged_comes_back_to_the_wei() {
     assert_eq!(short(&desk.admit(&next, 1).await.unwrap_err()), "cumulative_exceeds_balance");
     let none = refund(&desk, &asked_back(&desk, fee(), None, "refund_000000000003")).await.unwrap_err();
     assert_eq!(short(&none), "refund_no_balance");
+}
+
+#[tokio::test]
+async fn a_withdrawal_and_a_refund_leave_what_was_charged_in_either_order() {
+    for withdrawal_first in [true, false] {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = charged_once(dir.path()).await;
+        let id = channel_id(&config(1), CHAIN_ID);
+        let ask = |state: &mut State| {
+            let channel = state.channels.get_mut(&id).unwrap();
+            (channel.withdraw_requested_at, channel.withdraw_amount) = (1, Wei(1000));
+        };
+        let take = move |state: &mut State| {
+            let channel = state.channels.get_mut(&id).unwrap();
+            let amount = channel.withdraw_amount.0.min(channel.balance.0 - channel.total_claimed.0);
+            (channel.balance, channel.withdraw_amount) = (Wei(channel.balance.0 - amount), Wei(0));
+        };
+        desk.hub.with(ask);
+        desk.hub.with(|state| state.before_next_block = withdrawal_first.then(|| Box::new(take) as Deed));
+        let back = refund(&desk, &asked_back(&desk, fee(), None, "refund_000000000001")).await.unwrap();
+        desk.hub.with(take);
+        assert_eq!(back.amount, (DEPOSIT - fee() - 1000).to_string());
+        assert!(balance(&desk) >= fee(), "{} wei are left, {} wei were charged", balance(&desk), fee());
+    }
 }
 
 #[tokio::test]

@@ -123,6 +123,8 @@ async fn every_refusal_is_a_sentence_of_its_own_and_tells_nothing_of_the_operato
         relay(RelayError::TooMany { payer, max: 20 }),
         AdmitError::Hub(HubError::Unavailable(inner())),
         AdmitError::Reserve(ReserveError::RefundOnItsWay { channel: CHANNEL }),
+        AdmitError::Reserve(ReserveError::PayerSetAside { payer }),
+        AdmitError::Reserve(ReserveError::Standstill { still_s: 130 }),
         AdmitError::Reserve(ReserveError::AnswerForgotten { identifier: "pay_0000000000000001".into() }),
     ];
     let said: BTreeSet<String> = errors.iter().map(|error| sentence(error, &desk.offer(), &paid)).collect();

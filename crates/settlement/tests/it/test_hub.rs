@@ -7,7 +7,7 @@ use openledger_contracts::{ChannelConfig, EpochPost, SolStruct as _, VoucherClai
 use openledger_primitives::{Address, B256, ChannelId, U256, Wei, keccak256};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::hub::{
-    CLAIMS_MAX, HubClient, HubEpoch, HubError, HubFuture, Keep, RelayOutcome, SignedTransaction,
+    CLAIMS_MAX, HubClient, HubEpoch, HubError, HubFuture, Keep, PENDING_MAX, RelayOutcome, SignedTransaction,
 };
 use openledger_settlement::relay::{Deposit, RelayCall};
 use openledger_settlement::voucher::{SignedVoucher, channel_id, voucher_signer};
@@ -27,11 +27,18 @@ pub enum Fault {
     NeverArrives,
 }
 
+/// Something that others do on the chain.
+pub type Deed = Box<dyn FnOnce(&mut State) + Send>;
+
 #[derive(Default)]
 pub struct State {
     pub now: u64,
     pub channels: BTreeMap<ChannelId, OnChainChannel>,
     pub epochs: Vec<(EpochPost, HubEpoch)>,
+    /// Epochs rejected after a challenge.
+    pub rejected: BTreeSet<u64>,
+    /// Payers whose signatures do not count any more: they made a contract of their account.
+    pub turned: BTreeSet<Address>,
     pub unallocated: u128,
     pub total_balance: u128,
     pub burned: u128,
@@ -51,6 +58,8 @@ pub struct State {
     pub lost: BTreeSet<B256>,
     /// No block is made while this is set.
     pub stopped: bool,
+    /// What others do before the next relayed transaction is in a block.
+    pub before_next_block: Option<Deed>,
     /// Refunds by channel and nonce.
     pub refunds: BTreeMap<(ChannelId, u64), Moved>,
 }
@@ -102,6 +111,9 @@ fn take_claims(state: &mut State, claims: &[VoucherClaim]) -> Result<(), String>
         let signature = claim.signature.clone();
         let voucher = SignedVoucher { channel: id, max_claimable: Wei(claim.maxClaimableAmount), signature };
         voucher.verify(voucher_signer(&claim.config), CHAIN_ID).map_err(|_| "InferenceHub_InvalidSignature")?;
+        if state.turned.contains(&claim.config.payer) {
+            return Err("InferenceHub_InvalidSignature".into());
+        }
         if claim.config.receiverAuthorizer != operator().address() {
             return Err("InferenceHub_NotReceiverAuthorizer".into());
         }
@@ -126,6 +138,11 @@ fn take_post(state: &mut State, post: &EpochPost) -> Result<(), String> {
     if post.epoch != state.epochs.len() as u64 + 1 {
         return Err(format!("InferenceHub_WrongEpoch({}, {})", post.epoch, state.epochs.len() + 1));
     }
+    let pending = state.epochs.iter().filter(|(_, epoch)| !epoch.is_final).count() as u64;
+    if pending >= PENDING_MAX {
+        return Err(format!("InferenceHub_TooManyPending({pending}, {PENDING_MAX})"));
+    }
+    // What was claimed ahead waits for the epochs that charge it.
     if post.fees > state.unallocated {
         return Err(format!("InferenceHub_FeesNotCovered({}, {})", post.fees, state.unallocated));
     }
@@ -202,6 +219,9 @@ fn take_deposit(state: &mut State, config: &ChannelConfig, deposit: &Deposit) ->
 
 /// Puts a transaction into a block.
 fn mine(state: &mut State, hash: B256) {
+    if let Some(others) = state.before_next_block.take() {
+        others(state);
+    }
     let call = state.signed[&hash].clone();
     let before = (state.channels.clone(), state.wrapped.clone());
     let outcome = take_relay(state, &call, hash);
@@ -224,6 +244,10 @@ impl HubClient for TestHub {
     fn epoch(&self, number: u64) -> HubFuture<'_, Option<HubEpoch>> {
         let index = usize::try_from(number).unwrap() - 1;
         Box::pin(async move { Ok(self.with(|state| state.epochs.get(index).map(|(_, epoch)| *epoch))) })
+    }
+
+    fn is_rejected(&self, number: u64, _: Option<B256>) -> HubFuture<'_, bool> {
+        Box::pin(async move { Ok(self.with(|state| state.rejected.contains(&number))) })
     }
 
     fn claim_vouchers<'a>(&'a self, claims: &'a [VoucherClaim]) -> HubFuture<'a, B256> {

@@ -1,19 +1,22 @@
 use std::sync::Arc;
+use std::time::Instant;
 
+use openledger_contracts::ChannelConfig;
 use openledger_primitives::sum_tree::SumLeaf;
-use openledger_primitives::{B256, DatanetId, RecordHash, Wei, keccak256};
+use openledger_primitives::{B256, ChannelId, DatanetId, RecordHash, Wei, keccak256};
 use openledger_settlement::channel::OnChainChannel;
 use openledger_settlement::epoch::{Balances, receipts_tree};
-use openledger_settlement::hub::{CLAIMS_MAX, HubClient};
+use openledger_settlement::hub::{CLAIMS_MAX, HubClient, PENDING_MAX};
 use openledger_settlement::ledger::{
-    ANSWER_CREDITS_MAX, Admission, DataPool, EpochState, Kept, Ledger, RecordCredit, Retention,
+    ANSWER_CREDITS_MAX, Admission, DataPool, EpochState, Kept, Ledger, RecordCredit, Retention, STANDSTILL_MAX,
 };
 use openledger_settlement::verify::{verify_epoch, verify_receipt};
-use openledger_settlement::voucher::channel_id;
-use openledger_settlement::worker::{SettlementWorker, WorkerError, WorkerOptions};
+use openledger_settlement::voucher::{SignedVoucher, channel_id};
+use openledger_settlement::worker::{EPOCHS_WAITING_MAX, SettlementWorker, WorkerError, WorkerOptions};
+use openledger_settlement::x402::PaymentPayload;
 
-use crate::common::{CHAIN_ID, Desk, account, config, draft, operator};
-use crate::test_hub::{Fault, WINDOW_S};
+use crate::common::{CHAIN_ID, Desk, account, config, draft, key, operator};
+use crate::test_hub::{Fault, State, WINDOW_S};
 
 fn fee() -> u128 {
     draft().fee().unwrap().0
@@ -153,13 +156,35 @@ async fn an_epoch_that_the_chain_forgot_is_posted_again() {
 }
 
 #[tokio::test]
+async fn an_epoch_whose_vouchers_were_claimed_ahead_is_posted_again_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    worker(&desk).step().await.unwrap();
+    // The chain turned back over the posting, not over the claim.
+    desk.hub.with(|hub| {
+        hub.epochs.clear();
+        (hub.total_balance, hub.unallocated) = (0, fee());
+    });
+    worker(&desk).step().await.unwrap();
+    worker(&desk).step().await.unwrap();
+    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+}
+
+#[tokio::test]
 async fn a_rejected_epoch_is_not_posted_again_unseen() {
     let dir = tempfile::tempdir().unwrap();
     let desk = Desk::open(dir.path(), &[config(1)]);
     serve(&desk, 1, 1).await;
     worker(&desk).seal().await.unwrap();
     worker(&desk).step().await.unwrap();
-    desk.hub.with(|hub| hub.epochs.clear());
+    // Whatever the chain says of its claims.
+    desk.hub.with(|hub| {
+        hub.epochs.clear();
+        hub.rejected.insert(1);
+        hub.channels.values_mut().for_each(|channel| channel.total_claimed = Wei(0));
+    });
     let worker = worker(&desk);
     let stopped = worker.step().await.unwrap_err();
     assert!(matches!(stopped, WorkerError::Rejected { epoch: 1 }), "{stopped}");
@@ -209,16 +234,195 @@ async fn claims_are_exactly_what_the_epoch_charged() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_makes_the_worker_settle_at_once() {
+async fn a_withdrawal_makes_the_worker_claim_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let desk = Desk::open(dir.path(), &[config(1)]);
     serve(&desk, 1, 1).await;
     desk.hub.with(|hub| {
         let channel = hub.channels.get_mut(&channel_id(&config(1), CHAIN_ID)).unwrap();
-        *channel = OnChainChannel { withdraw_requested_at: 1, withdraw_amount: Wei(5), ..*channel };
+        *channel = OnChainChannel { withdraw_requested_at: 1, withdraw_amount: channel.balance, ..*channel };
     });
     worker(&desk).step().await.unwrap();
-    assert_eq!(state(&desk.ledger, 1), EpochState::Posted);
+    // The voucher is claimed at once; its epoch takes receipts as long as any other.
+    let id = channel_id(&config(1), CHAIN_ID);
+    assert_eq!(desk.hub.with(|hub| hub.channels[&id].total_claimed), Wei(fee()));
+    assert_eq!(state(&desk.ledger, 1), EpochState::Open);
+    pass(&desk, WorkerOptions::default().age_max_s + 10);
+    worker(&desk).step().await.unwrap();
+    assert_eq!((state(&desk.ledger, 1), desk.hub.with(|hub| hub.transactions)), (EpochState::Posted, 2));
+}
+
+#[tokio::test]
+async fn a_standing_withdrawal_that_leaves_the_charges_costs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let id = channel_id(&config(1), CHAIN_ID);
+    desk.hub.with(|hub| {
+        let channel = hub.channels.get_mut(&id).unwrap();
+        *channel = OnChainChannel { withdraw_requested_at: 1, withdraw_amount: Wei(5), ..*channel };
+    });
+    serve(&desk, 1, 3).await;
+    worker(&desk).step().await.unwrap();
+    assert_eq!((state(&desk.ledger, 1), desk.hub.with(|hub| hub.transactions)), (EpochState::Open, 0));
+}
+
+#[tokio::test]
+async fn more_epochs_than_the_hub_lets_be_pending_all_settle() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let worker = worker(&desk);
+    for _ in 0..PENDING_MAX + 6 {
+        serve(&desk, 1, 1).await;
+        worker.seal().await.unwrap();
+        worker.step().await.unwrap();
+    }
+    assert_eq!((state(&desk.ledger, 64), state(&desk.ledger, 65)), (EpochState::Posted, EpochState::Closed));
+    pass(&desk, WINDOW_S);
+    worker.step().await.unwrap();
+    pass(&desk, WINDOW_S);
+    worker.step().await.unwrap();
+    assert_eq!(worker.status().borrow().last_final, PENDING_MAX + 6);
+    assert_eq!(worker.status().borrow().error, None);
+}
+
+#[tokio::test]
+async fn while_many_epochs_wait_the_open_one_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    let hub: Arc<dyn HubClient> = desk.hub.clone();
+    let options = WorkerOptions { receipts_max: 1, ..WorkerOptions::default() };
+    let worker = SettlementWorker::new(desk.ledger.clone(), hub, options);
+    for _ in 0..PENDING_MAX + 6 {
+        serve(&desk, 1, 1).await;
+        worker.step().await.unwrap();
+    }
+    let open = desk.ledger.open_epoch().unwrap().unwrap();
+    assert_eq!((open.number, open.receipts), (EPOCHS_WAITING_MAX + 1, PENDING_MAX + 6 - EPOCHS_WAITING_MAX));
+    for _ in 0..3 {
+        pass(&desk, WINDOW_S);
+        worker.step().await.unwrap();
+    }
+    let status = worker.status().borrow().clone();
+    assert_eq!((status.last_final, status.receipts_waiting), (open.number, 0));
+}
+
+/// A desk whose second channel was charged and then emptied, and whose other channels were charged too.
+async fn desk_with_a_loss(dir: &std::path::Path) -> Desk {
+    let desk = Desk::open(dir, &[config(1), other_s_config(), config(3)]);
+    serve(&desk, 1, 1).await;
+    serve_other(&desk).await;
+    serve(&desk, 3, 2).await;
+    desk
+}
+
+/// A channel of another payer than the others'.
+fn other_s_config() -> ChannelConfig {
+    ChannelConfig { payer: key(5).address(), ..config(2) }
+}
+
+fn other_s_payment(desk: &Desk, charged: u128) -> PaymentPayload {
+    let ceiling = Wei(charged + desk.offer().amount.0);
+    let voucher = SignedVoucher::sign(other(), ceiling, CHAIN_ID, &key(5)).unwrap();
+    PaymentPayload::voucher(desk.offer(), &other_s_config(), &voucher, &format!("pay_other_{charged:016}"))
+}
+
+async fn serve_other(desk: &Desk) {
+    let Admission::Reserved(reservation) = desk.admit(&other_s_payment(desk, 0), 1).await.unwrap() else {
+        panic!("answered before")
+    };
+    desk.till.charge(reservation, draft(), |_| b"answer".to_vec()).await.unwrap();
+}
+
+fn other() -> ChannelId {
+    channel_id(&other_s_config(), CHAIN_ID)
+}
+
+#[tokio::test]
+async fn one_refused_voucher_delays_fees_and_stops_nothing() {
+    type Spoil = fn(&mut State);
+    let emptied: Spoil = |hub| {
+        hub.channels.remove(&other());
+    };
+    let turned: Spoil = |hub| {
+        hub.turned.insert(other_s_config().payer);
+    };
+    for (spoil, code) in [(emptied, "channel_not_found"), (turned, "payer_claim_refused")] {
+        let dir = tempfile::tempdir().unwrap();
+        let desk = desk_with_a_loss(dir.path()).await;
+        desk.hub.with(spoil);
+        let worker = worker(&desk);
+        worker.seal().await.unwrap();
+        let short = worker.step().await.unwrap_err();
+        assert!(matches!(short, WorkerError::Short { epoch: 1, vouchers: 1, .. }), "{short}");
+        // What the others owe is claimed, and the loss is said aloud.
+        assert_eq!(desk.hub.with(|hub| hub.unallocated), 3 * fee());
+        let error = worker.status().borrow().error.clone().unwrap();
+        assert!(error.contains(&other().to_string()) && error.contains("served no more"), "{error}");
+        // That payer buys nothing more; the others do, and what they pay makes up for it.
+        let refused = desk.admit(&other_s_payment(&desk, fee()), 1).await.unwrap_err();
+        assert!(refused.code().ends_with(code) || refused.code() == "payer_claim_refused", "{}", refused.code());
+        for round in 0..3 {
+            serve(&desk, 1, 2).await;
+            pass(&desk, WINDOW_S + WorkerOptions::default().age_max_s);
+            let _ = worker.step().await;
+            assert!(matches!(state(&desk.ledger, round + 1), EpochState::Posted | EpochState::Final), "round {round}");
+        }
+        assert_eq!(desk.hub.with(|hub| hub.epochs[0].0.fees), 4 * fee());
+        assert_eq!(desk.ledger.refused_claims().len(), 1);
+        // Somebody puts in what was missing.
+        desk.hub.with(|hub| {
+            hub.turned.clear();
+            hub.channels.entry(other()).or_default().balance = Wei(fee() + 1);
+        });
+        pass(&desk, WINDOW_S + WorkerOptions::default().age_max_s);
+        worker.step().await.unwrap();
+        pass(&desk, WINDOW_S + WorkerOptions::default().age_max_s);
+        worker.step().await.unwrap();
+        let status = worker.status().borrow().clone();
+        assert_eq!((status.error, status.receipts_waiting), (None, 0));
+        assert!(desk.admit(&other_s_payment(&desk, fee()), 1).await.is_err(), "the channel holds one wei");
+        assert!(desk.ledger.refused_claims().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn refused_vouchers_are_known_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = desk_with_a_loss(dir.path()).await;
+    desk.hub.with(|hub| hub.channels.remove(&other()));
+    worker(&desk).seal().await.unwrap();
+    worker(&desk).step().await.unwrap_err();
+    serve(&desk, 1, 1).await;
+    // What was charged since makes up for it, and is missing for the next epoch.
+    worker(&desk).step().await.unwrap();
+    let hub = Arc::clone(&desk.hub);
+    drop(desk);
+    let desk = Desk::open_with(dir.path(), hub);
+    assert_eq!((state(&desk.ledger, 1), desk.ledger.refused_claims().len()), (EpochState::Posted, 0));
+    worker(&desk).seal().await.unwrap();
+    let short = worker(&desk).step().await.unwrap_err();
+    assert!(matches!(short, WorkerError::Short { epoch: 2, .. }), "{short}");
+    assert_eq!(desk.ledger.refused_claims()[0].channel, other());
+}
+
+#[tokio::test]
+async fn nothing_is_sold_while_settlement_stands_still() {
+    let dir = tempfile::tempdir().unwrap();
+    let desk = Desk::open(dir.path(), &[config(1)]);
+    serve(&desk, 1, 1).await;
+    worker(&desk).seal().await.unwrap();
+    desk.hub.with(|hub| hub.fault = Some(Fault::NeverArrives));
+    worker(&desk).step().await.unwrap_err();
+    serve(&desk, 1, 1).await;
+    desk.ledger.note_settling(true, Instant::now());
+    desk.ledger.note_settling(false, Instant::now() - STANDSTILL_MAX);
+    let again = desk.admit(&desk.payment(&config(1), 2 * fee(), "pay_0000000000000009"), 1).await.unwrap_err();
+    assert_eq!(again.code(), "settlement_standstill");
+    // What was paid for is still answered.
+    let answered = desk.admit(&desk.payment(&config(1), 0, "pay_1_0_0000000000000000"), 1).await.unwrap();
+    assert!(matches!(answered, Admission::Answered(_)));
+    worker(&desk).step().await.unwrap();
+    serve(&desk, 1, 1).await;
 }
 
 #[tokio::test]

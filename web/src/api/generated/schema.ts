@@ -997,7 +997,7 @@ export interface components {
         Attribution: {
             /** @description Root over the details; the receipt holds it. */
             attribution_root: components["schemas"]["Hash"];
-            /** @description Everything that a replay compares. */
+            /** @description What a replay compares; of very long lists the beginning, and then `left_out` says how much is missing. */
             evidence: components["schemas"]["AnyObject"];
             /** @description Who is paid from the influence pool; empty where it goes to the reserve. */
             influence: components["schemas"]["PoolShare"][];
