@@ -617,6 +617,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/models/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One model as the list has it. */
+        get: operations["modelEntry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/models/{name}/details": {
         parameters: {
             query?: never;
@@ -2464,6 +2481,11 @@ export interface components {
              * @description When it was published, in Unix seconds.
              */
             published_at: number;
+            /**
+             * Format: int64
+             * @description Records that it was trained on and whose contributors took them back since; above 0 it is stale.
+             */
+            revoked_records: number;
             /** @description How its fees are split. */
             split: components["schemas"]["SplitBps"];
         };
@@ -5112,6 +5134,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ModelList"];
+                };
+            };
+            /** @description Refused, or failed; see the error. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorAnswer"];
+                };
+            };
+        };
+    };
+    modelEntry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
                 };
             };
             /** @description Refused, or failed; see the error. */

@@ -87,6 +87,17 @@ function Published({ name }: { name: string }) {
   );
 }
 
+/** Contributors took records back after the training: the model still knows them. */
+function Stale({ records }: { records: number }) {
+  const [what, were] = records === 1 ? ["record", "was"] : ["records", "were"];
+  return (
+    <Notice tone="warn" title="This model is stale">
+      {formatInteger(records)} {what} that it was trained on {were} taken back by their contributors since. A
+      model trained on the newest snapshot is free of them.
+    </Notice>
+  );
+}
+
 function Details({ model }: { model: ModelDetail }) {
   const { account } = useWallet();
   const status = useQuery(statusQuery);
@@ -94,6 +105,7 @@ function Details({ model }: { model: ModelDetail }) {
   const base = status.data?.base_model.name ?? "base model";
   return (
     <>
+      {model.revoked_records > 0 && <Stale records={model.revoked_records} />}
       <Card>
         <StatRow>
           <Stat label="Answers paid for">{formatInteger(model.answers)}</Stat>

@@ -1,0 +1,1 @@
+var e=/^\s*[=+\-@|%\t\r]/,t=/[",\r\n]/;function n(n){if(n===null)return``;if(typeof n!=`string`)return String(n);let r=e.test(n)?`'${n}`:n;return t.test(r)?`"${r.replaceAll(`"`,`""`)}"`:r}function r(e,t){return[e,...t].map(e=>`${e.map(n).join(`,`)}\r\n`).join(``)}export{r as t};
