@@ -333,9 +333,11 @@ async fn check_jobs(people: &People, jobs: &[u64], snapshot: SnapshotRef) {
     }
     let undisturbed = people.submit(&people.job(snapshot, JOB_EPOCHS).await).await;
     people.finish(undisturbed).await;
-    let expected = people.draft(undisturbed).await;
+    // Under a name that no model has: the first one's is taken.
+    let draft = async |job| people.gateway.model_draft(job, "undisturbed").await.unwrap();
+    let expected = draft(undisturbed).await;
     for job in jobs {
-        let found = people.draft(*job).await;
+        let found = draft(*job).await;
         for field in ["weights_hash", "index_root"] {
             assert_eq!(found[field], expected[field], "{field} of job {job}");
         }
