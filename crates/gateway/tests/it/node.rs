@@ -31,8 +31,9 @@ const OPERATOR: u32 = 1;
 const SETTLER: u32 = 2;
 const FUNDED: u32 = 10;
 const SLOW_LAYERS: usize = 24;
+/// Its long answers take about a second.
 const STRICT_LAYERS: usize = 160;
-/// Seconds in which a strict node does not end a long answer.
+/// Seconds that a strict node gives an answer.
 const STRICT_TIMEOUT_S: u64 = 1;
 
 /// Addresses of the node, and what was made on it.
