@@ -18,7 +18,7 @@ use std::{
 
 use openledger_attribution::{
     RecordMeta, RecordTable,
-    evaluate::{Bm25, Interval, Random, bootstrap_mean, lds, ngram_overlap, spearman},
+    evaluate::{Bm25, Interval, Random, agreement, bootstrap_mean, lds, ngram_overlap},
     influence::{InfluenceBuilder, InfluenceIndex, InfluencePolicy, SiteSelection},
 };
 use openledger_engine::{Exec, LoraAdapter, Model, TrainSequence};
@@ -122,11 +122,7 @@ impl Truth {
     /// Rank correlation of the first two seeds, query by query.
     fn seeds_agree(&self) -> Option<Interval> {
         let [one, two, ..] = self.gains.as_slice() else { return None };
-        let column = |runs: &[Vec<f64>], query: usize| runs.iter().map(|run| run[query]).collect::<Vec<f64>>();
-        let queries = one.first().map_or(0, Vec::len);
-        let agreement: Vec<f64> =
-            (0..queries).map(|query| spearman(&column(one, query), &column(two, query))).collect();
-        Some(bootstrap_mean(&agreement, SEED))
+        Some(bootstrap_mean(&agreement(one, two), SEED))
     }
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::baselines::{Bm25, cosine, ngram_overlap};
 use super::lane_records;
 use super::random::Random;
-use super::stats::{Interval, auc, bootstrap_mean, lds};
+use super::stats::{Interval, agreement, auc, bootstrap_mean, lds};
 use crate::influence::{
     BuildInfluenceError, InfluenceBuilder, InfluenceIndex, InfluencePolicy, Normalise, Preconditioner, SketchError,
 };
@@ -350,13 +350,6 @@ struct Methods {
     ngram: Vec<Vec<f64>>,
     hidden_state: Vec<Vec<f64>>,
     mislabel_auc: f64,
-}
-
-/// Rank correlation over runs of two sets of runs, query by query.
-fn agreement(truth: &[Vec<f64>], again: &[Vec<f64>]) -> Vec<f64> {
-    let column = |runs: &[Vec<f64>], query: usize| runs.iter().map(|run| run[query]).collect::<Vec<f64>>();
-    let queries = truth.first().map_or(0, Vec::len);
-    (0..queries).map(|query| super::spearman(&column(truth, query), &column(again, query))).collect()
 }
 
 /// All positions, far ones together, so that a batch mixes contributors.

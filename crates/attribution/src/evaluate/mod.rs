@@ -12,7 +12,7 @@ pub use baselines::{Bm25, cosine, ngram_overlap};
 pub use linear::{LinearLane, LinearReport, linear_lane};
 pub use lora::{LaneError, LoraLane, LoraReport, lora_lane};
 pub use random::Random;
-pub use stats::{Interval, auc, bootstrap_mean, lds, spearman};
+pub use stats::{Interval, agreement, auc, bootstrap_mean, lds, spearman};
 
 use openledger_primitives::Address;
 

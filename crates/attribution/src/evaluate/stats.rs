@@ -60,6 +60,14 @@ pub fn lds(subsets: &[Vec<bool>], gain: &[Vec<f64>], scores: &[Vec<f64>]) -> Vec
     scores.iter().enumerate().map(one).collect()
 }
 
+/// How well one set of runs ranks another, query by query: Spearman's correlation over runs of two `gain[run][query]`.
+/// Between seeds it is what retraining noise leaves to find.
+pub fn agreement(truth: &[Vec<f64>], again: &[Vec<f64>]) -> Vec<f64> {
+    let column = |runs: &[Vec<f64>], query: usize| runs.iter().map(|run| run[query]).collect::<Vec<f64>>();
+    let queries = truth.first().map_or(0, Vec::len);
+    (0..queries).map(|query| spearman(&column(truth, query), &column(again, query))).collect()
+}
+
 /// Area under the ROC curve: how likely a positive is above a negative, ties counting half. 0.5 without both kinds.
 pub fn auc(values: &[f64], positive: &[bool]) -> f64 {
     let positives = positive.iter().filter(|&&is| is).count() as f64;

@@ -256,7 +256,8 @@ impl Model {
         let lowest = sink.lowest_layer().min(last);
         // Nothing is kept of a layer below the lowest: the next one writes over it.
         let slot = |layer: usize| layer.max(lowest);
-        let alike = layers_alike(part.batch).min(lowest);
+        // Nobody asks while gradients of all layers are wanted: training changes its parameters at every step.
+        let alike = if lowest > 0 { layers_alike(part.batch).min(lowest) } else { 0 };
         if alike > 0 {
             self.start_as_one(&pass, alike, &mut kept[lowest], work, kv);
         } else {
